@@ -1,0 +1,44 @@
+# make install | demo | test | test-slow | check | demo-model
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: install install-test demo demo-model test test-slow check format lint types clean
+
+install: $(VENV)/.installed
+install-test: $(VENV)/.installed-test
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.py constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[pipeline]'
+	@touch $@
+
+$(VENV)/.installed-test: setup.py constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[test]'
+	@touch $(VENV)/.installed $@
+
+demo: install
+	$(BIN)/python -m lhg_jax.sample
+
+test: install-test
+	$(BIN)/python -m pytest -q
+
+test-slow: install-test
+	$(BIN)/python -m pytest -q -m slow
+
+format: install-test
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: install-test
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: install-test
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV) out build *.egg-info

@@ -1,0 +1,27 @@
+"""Errors that a user can act on, and the one place that turns them into a line and an exit code."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used. The message is one line: `WHAT: what is wrong (way out)`."""
+
+
+class MissingExtraError(UserError):
+    """A stage needs packages that are not installed."""
+
+    def __init__(self, what: str, extra: str):
+        super().__init__(f"{what} needs more packages: pip install 'lhg_jax[{extra}]'")
+
+
+def run_cli(main: Callable[[], None]) -> None:
+    """Runs an entry point; a `UserError` becomes `error: ...` on stderr and exit code 2, without traceback."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,69 @@
+"""SpeakerFeatures: everything the model hears and sees of the speaker, one pytree."""
+
+from typing import Any
+
+import flax.struct
+import numpy as np
+
+Array = Any  # numpy on the way in, jax inside a jitted function
+
+MFCC_SIZE = 39  # 13 coefficients + delta + delta-delta
+MEL_BANDS = 128
+MFCC_RATE = 30  # rows/s, one row a motion frame
+
+
+def encoder_frames(frames: int) -> int:
+    """T': the least integer >= `frames` with T' mod 4 = 2, on which all levels of the audio encoder agree."""
+    return frames + (2 - frames) % 4
+
+
+def mel_steps(frames: int) -> int:
+    """Number of log-mel steps that go with `frames` motion frames: 2T' + 2 (DESIGN section 3)."""
+    return 2 * encoder_frames(frames) + 2
+
+
+@flax.struct.dataclass
+class SpeakerFeatures:
+    """One clip (no leading axis) or a padded batch (leading axis B). T frames at 30 frames/s.
+
+    Attributes:
+      log_mel: [..., M, 128] float32 dB, M = mel_steps(T); step m centred at m/60 s.
+      mfcc: [..., T, 39] float32, MFCC + delta + delta-delta.
+      word_table: [..., W, D] float32 BERT word vectors; row 0 is zeros.
+      word_of_frame: [..., T] int32 row of `word_table` spoken in that frame, 0 = no word.
+      motion: [..., T, C] float32 speaker coefficients; zeros where there is no video.
+      has_motion: [...] bool, whether the speaker was seen at all.
+      valid: [..., T] bool; nothing downstream may look at frames that are not valid.
+    """
+
+    log_mel: Array
+    mfcc: Array
+    word_table: Array
+    word_of_frame: Array
+    motion: Array
+    has_motion: Array
+    valid: Array
+
+    @property
+    def frames(self) -> int:
+        """T, padding included."""
+        return self.valid.shape[-1]
+
+
+def pad_features(features: SpeakerFeatures, frames: int, words: int) -> SpeakerFeatures:
+    """Pads one clip to `frames` frames and `words` word rows (numpy). Raises ValueError if it is longer."""
+
+    def pad(array: np.ndarray, size: int) -> np.ndarray:
+        if len(array) > size:
+            raise ValueError(f"cannot pad {len(array)} rows to {size}")
+        return np.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
+
+    return SpeakerFeatures(
+        log_mel=pad(features.log_mel, mel_steps(frames)),
+        mfcc=pad(features.mfcc, frames),
+        word_table=pad(features.word_table, words),
+        word_of_frame=pad(features.word_of_frame, frames),
+        motion=pad(features.motion, frames),
+        has_motion=np.asarray(features.has_motion),
+        valid=pad(features.valid, frames),
+    )

