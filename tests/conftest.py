@@ -10,8 +10,8 @@ import jaxtyping
 
 jaxtyping.install_import_hook("lhg_jax", "beartype.beartype")
 
-import jax
-import pytest
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
