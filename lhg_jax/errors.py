@@ -16,7 +16,7 @@ class MissingExtraError(UserError):
 
 
 def run_cli(main: Callable[[], None]) -> None:
-    """Runs an entry point; a `UserError` becomes `error: ...` on stderr and exit code 2, without traceback."""
+    """Runs an entry point; a `UserError` becomes one line on stderr and exit code 2, without traceback."""
     try:
         main()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Motion: a coefficient space (names, sizes, units) and a sequence in it; what crosses every wall between stages."""
+"""Motion: a coefficient space (names, sizes, units) and a sequence in it; it crosses every wall of the pipeline."""
 
 import dataclasses
 import os
@@ -50,7 +50,7 @@ class CoefficientSpace:
         return np.setdiff1d(np.arange(self.size), np.arange(exp.start, exp.stop))
 
 
-# Angles are (pitch, yaw, roll). For `landmark`, trans is relative to the clip's own anchor: see face_model.py.
+# Angles are (pitch, yaw, roll). In `landmark`, trans is relative to the anchor of the clip (face_model.py).
 LANDMARK = CoefficientSpace(
     "landmark",
     (
