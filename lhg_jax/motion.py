@@ -1,4 +1,4 @@
-"""Motion: a coefficient space (names, sizes, units) and a sequence in it; it crosses every wall of the pipeline."""
+"""Motion: a coefficient space (names, sizes, units) and a sequence in it; what crosses every wall."""
 
 import dataclasses
 import os
