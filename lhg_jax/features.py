@@ -67,3 +67,32 @@ def pad_features(features: SpeakerFeatures, frames: int, words: int) -> SpeakerF
         has_motion=np.asarray(features.has_motion),
         valid=pad(features.valid, frames),
     )
+
+
+def crop_features(features: SpeakerFeatures, start: int, frames: int, words: int) -> SpeakerFeatures:
+    """Cuts frames [start, start + frames) out of one clip and pads what the clip does not reach (numpy).
+
+    The mel steps follow the frames; word rows are renumbered so that only the words spoken inside the crop
+    remain. A crop with more than `words` words keeps the first of them.
+
+    Args:
+      features: one clip, no leading axis.
+      start: first frame, in [0, T).
+      frames: length of the crop.
+      words: number of rows of the cropped word table besides row 0.
+    """
+    stop = min(start + frames, features.frames)
+    spoken = features.word_of_frame[start:stop]
+    kept = np.unique(spoken[spoken > 0])[:words]
+    number = np.zeros(len(features.word_table), np.int32)
+    number[kept] = np.arange(1, len(kept) + 1)
+    crop = SpeakerFeatures(
+        log_mel=features.log_mel[2 * start : 2 * start + mel_steps(stop - start)],
+        mfcc=features.mfcc[start:stop],
+        word_table=features.word_table[np.concatenate([[0], kept]).astype(np.int32)],
+        word_of_frame=number[spoken],
+        motion=features.motion[start:stop],
+        has_motion=features.has_motion,
+        valid=features.valid[start:stop],
+    )
+    return pad_features(crop, frames, words + 1)
