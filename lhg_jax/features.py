@@ -9,6 +9,7 @@ Array = Any  # numpy on the way in, jax inside a jitted function
 
 MFCC_SIZE = 39  # 13 coefficients + delta + delta-delta
 MEL_BANDS = 128
+MEL_FLOOR_DB = -80.0  # silence; 0 dB is the loudest step of a clip
 MFCC_RATE = 30  # rows/s, one row a motion frame
 
 
@@ -51,15 +52,19 @@ class SpeakerFeatures:
 
 
 def pad_features(features: SpeakerFeatures, frames: int, words: int) -> SpeakerFeatures:
-    """Pads one clip to `frames` frames and `words` word rows (numpy). Raises ValueError if it is longer."""
+    """Pads one clip (numpy) to `frames` frames and `words` word rows, sound with silence, the rest with zeros.
 
-    def pad(array: np.ndarray, size: int) -> np.ndarray:
+    Raises ValueError if the clip is longer.
+    """
+
+    def pad(array: np.ndarray, size: int, value: float = 0) -> np.ndarray:
         if len(array) > size:
             raise ValueError(f"cannot pad {len(array)} rows to {size}")
-        return np.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
+        widths = [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1)
+        return np.pad(array, widths, constant_values=value)
 
     return SpeakerFeatures(
-        log_mel=pad(features.log_mel, mel_steps(frames)),
+        log_mel=pad(features.log_mel, mel_steps(frames), MEL_FLOOR_DB),
         mfcc=pad(features.mfcc, frames),
         word_table=pad(features.word_table, words),
         word_of_frame=pad(features.word_of_frame, frames),

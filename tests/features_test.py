@@ -39,6 +39,7 @@ def test_crop_past_the_end_is_padded_and_marked():
     clip = random_clip(100, 10)
     crop = crop_features(clip, 60, 90, 12)
     assert crop.valid.sum() == 40 and crop.valid[:40].all()
+    assert (crop.log_mel[mel_steps(40) :] == -80).all()
     assert not crop.mfcc[40:].any() and not crop.word_of_frame[40:].any()
 
 
@@ -51,5 +52,5 @@ def test_crop_with_too_many_words_drops_the_last_ones():
 
 
 def test_pad_refuses_to_cut():
-    with pytest.raises(ValueError, match="cannot pad 60 rows to 50"):
+    with pytest.raises(ValueError, match="cannot pad 126 rows to 102"):
         pad_features(random_clip(60, 3), 50, 4)
