@@ -52,7 +52,7 @@ class SpeakerFeatures:
 
 
 def pad_features(features: SpeakerFeatures, frames: int, words: int) -> SpeakerFeatures:
-    """Pads one clip (numpy) to `frames` frames and `words` word rows, sound with silence, the rest with zeros.
+    """Pads one clip (numpy) to `frames` frames and `words` word rows; sound with silence, else zeros.
 
     Raises ValueError if the clip is longer.
     """
