@@ -12,7 +12,7 @@ class MissingExtraError(UserError):
     """A stage needs packages that are not installed."""
 
     def __init__(self, what: str, extra: str):
-        super().__init__(f"{what} needs more packages: pip install 'lhg_jax[{extra}]'")
+        super().__init__(f"{what} needs more packages: pip install '.[{extra}]' in the repository")
 
 
 def run_cli(main: Callable[[], None]) -> None:
