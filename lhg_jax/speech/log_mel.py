@@ -1,0 +1,138 @@
+"""Log-mel spectrogram whose steps stand at exactly m/60 s (fractional hop), in JAX (DESIGN section 3).
+
+Equal to `librosa.feature.melspectrogram` (Slaney scale and norm, Hann window, power) followed by `power_to_db`
+wherever the hop is a whole number of samples.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from lhg_jax.errors import UserError
+from lhg_jax.features import MEL_BANDS, mel_steps
+from lhg_jax.motion import FRAME_RATE
+
+SAMPLE_RATE = 16000  # Hz
+FFT_SIZE = 1024  # samples; also the length of the window
+STEP_RATE = 2 * FRAME_RATE  # steps/s
+POWER_MIN = 1e-10  # smallest mel power, -100 dB: what digital silence has
+RANGE_DB = 80.0  # values lie in [-RANGE_DB, 0]
+# The loudest step of speech whose RMS level is about -55 dBFS (measured: RMS level + 45 dB). Anything quieter is
+# background, which must not be lifted to 0 dB as if somebody spoke.
+REFERENCE_FLOOR_DB = -10.0
+CHUNK = 256  # steps computed at once: one small compilation serves every length
+
+
+def log_mel(wave: Float[np.ndarray, "samples"], frames: int) -> Float[np.ndarray, "steps 128"]:
+    """Log-mel of a clip of `frames` motion frames; M = `mel_steps(frames)` steps, step m centred at m/60 s.
+
+    Args:
+      wave: 16 kHz mono in [-1, 1]; cut or filled up with zeros to the length of the clip.
+      frames: length of the clip at 30 frames/s.
+
+    Returns:
+      float32 dB in [-80, 0], relative to the loudest value of the clip as in HA2G, or to `REFERENCE_FLOOR_DB`
+      where the whole clip is quieter than that. Steps after the end of the clip are -80.
+
+    Raises:
+      UserError: no samples, no frames, or samples that are not finite.
+    """
+    decibels = mel_decibels(fit_wave(wave, frames), mel_steps(frames), STEP_RATE)
+    return relative_to_maximum(decibels, REFERENCE_FLOOR_DB)
+
+
+def fit_wave(wave: Float[np.ndarray, "samples"], frames: int) -> Float[np.ndarray, "fitted"]:
+    """Cuts `wave` to `frames` motion frames, or fills it up with zeros. Raises as `log_mel` does."""
+    if frames < 1:
+        raise UserError(f"speech: a clip of {frames} frames (at least one frame is needed)")
+    if len(wave) == 0:
+        raise UserError("speech: no sound samples (give a file with sound)")
+    if not np.isfinite(wave).all():
+        raise UserError("speech: the sound holds samples that are not finite numbers")
+    samples = round(frames * SAMPLE_RATE / FRAME_RATE)
+    fitted = np.zeros(samples, np.float32)
+    fitted[: len(wave)] = wave[:samples]
+    return fitted
+
+
+def relative_to_maximum(
+    decibels: Float[np.ndarray, "steps 128"], floor_db: float = -np.inf
+) -> Float[np.ndarray, "steps 128"]:
+    """Decibels relative to their own maximum (or to `floor_db` if that is more), limited to [-80, 0]."""
+    reference = np.float32(max(decibels.max(), floor_db))
+    return np.clip(decibels - reference, np.float32(-RANGE_DB), np.float32(0))
+
+
+def mel_decibels(
+    wave: Float[np.ndarray, "samples"], steps: int, step_rate: float
+) -> Float[np.ndarray, "steps 128"]:
+    """Mel power in dB re 1 (float32, at least -100) at `steps` steps, step m centred at sample round(m * 16000 / step_rate).
+
+    Outside the wave there are zeros. The wave may have any length: it goes through one compiled function in chunks.
+    """
+    starts = np.round(np.arange(steps) * (SAMPLE_RATE / step_rate)).astype(np.int64)
+    starts = np.pad(starts, (0, -steps % CHUNK), mode="edge")  # all chunks are full
+    span = round(CHUNK * SAMPLE_RATE / step_rate) + FFT_SIZE  # samples that a chunk may touch
+    samples = np.zeros(max(starts[-1] + span, FFT_SIZE // 2 + len(wave)), np.float32)
+    samples[FFT_SIZE // 2 : FFT_SIZE // 2 + len(wave)] = wave
+    chunks = []
+    for starts_of_chunk in starts.reshape(-1, CHUNK):
+        first = starts_of_chunk[0]
+        offsets = (starts_of_chunk - first).astype(np.int32)
+        chunks.append(_chunk_decibels(samples[first : first + span], offsets))  # asynchronous
+    return np.concatenate([np.asarray(chunk) for chunk in chunks])[:steps]
+
+
+@jax.jit
+def _chunk_decibels(
+    samples: Float[Array, "span"], starts: Int[Array, "chunk"]
+) -> Float[Array, "chunk 128"]:
+    """Mel power in dB of the windows of `samples` that begin at `starts`."""
+
+    def windowed(start):
+        return jax.lax.dynamic_slice(samples, (start,), (FFT_SIZE,)) * _hann_window()
+
+    spectrum = jnp.fft.rfft(jax.vmap(windowed)(starts))
+    power = spectrum.real**2 + spectrum.imag**2
+    mel_power = jnp.matmul(power, mel_filters().T, precision="highest")
+    return 10 * jnp.log10(jnp.maximum(mel_power, POWER_MIN))
+
+
+def _hann_window() -> Float[np.ndarray, "1024"]:
+    """Periodic Hann window."""
+    phase = 2 * np.pi * np.arange(FFT_SIZE) / FFT_SIZE
+    return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+
+
+@functools.cache
+def mel_filters() -> Float[np.ndarray, "128 513"]:
+    """Triangular filters, equally spaced on Slaney's mel scale from 0 to 8000 Hz, each of unit area in Hz.
+
+    Slaney's Auditory Toolbox (1998): linear up to 1 kHz, logarithmic above.
+    """
+    edges = _mel_to_hertz(np.linspace(0, _hertz_to_mel(SAMPLE_RATE / 2), MEL_BANDS + 2))
+    bins = np.arange(FFT_SIZE // 2 + 1) * (SAMPLE_RATE / FFT_SIZE)
+    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising = (bins - low) / (centre - low)
+    falling = (high - bins) / (high - centre)
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    return (triangles * 2 / (high - low)).astype(np.float32)
+
+
+_BREAK_HERTZ, _BREAK_MEL = 1000.0, 15.0  # below: 66.7 Hz a mel; above: a factor of 6.4 every 27 mels
+_LOG_STEP = np.log(6.4) / 27
+
+
+def _hertz_to_mel(hertz: float) -> float:
+    """For frequencies above 1 kHz."""
+    return _BREAK_MEL + np.log(hertz / _BREAK_HERTZ) / _LOG_STEP
+
+
+def _mel_to_hertz(mel: Float[np.ndarray, "edges"]) -> Float[np.ndarray, "edges"]:
+    """For every mel >= 0."""
+    linear = mel * (_BREAK_HERTZ / _BREAK_MEL)
+    logarithmic = _BREAK_HERTZ * np.exp(_LOG_STEP * (mel - _BREAK_MEL))
+    return np.where(mel < _BREAK_MEL, linear, logarithmic)
