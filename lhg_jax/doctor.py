@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import lhg_jax
@@ -125,7 +126,7 @@ def print_rows(console: Console, title: str, header: tuple[str, ...], rows) -> N
     """Prints one table."""
     table = Table(*header, title=title, title_justify="left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)
 
 
