@@ -1,0 +1,52 @@
+"""The built-in pair: Grace Hopper speaks, Eileen Collins listens (public-domain photographs: US Navy, NASA).
+
+The speaker's clip is made here: the portrait that comes with matplotlib, moved by the mesh renderer along a
+recorded synthetic motion, with the synthetic speech in `assets/`. From there on it is an ordinary clip.
+"""
+
+from importlib import resources
+from pathlib import Path
+
+import matplotlib.cbook
+import numpy as np
+from skimage import data, io
+
+from lhg_jax import faces, media, render
+from lhg_jax.listen import Request
+from lhg_jax.motion import load_motion
+
+ASSETS = resources.files("lhg_jax") / "assets"
+SPEAKER_FPS = 25.0  # not the model's 30: the demo takes the way that other people's clips take
+
+
+def demo_request(output: Path) -> Request:
+    """Writes the speaker's clip and the portrait beside `output` and says what to make of them."""
+    folder = output.parent
+    speaker, portrait = folder / "demo_speaker.mp4", folder / "demo_portrait.png"
+    make_speaker(speaker)
+    io.imsave(portrait, data.astronaut(), check_contrast=False)
+    return Request(
+        speaker=speaker,
+        listener=portrait,
+        transcript=Path(str(ASSETS / "demo_speech.json")),
+        output=output.with_name(f"{output.stem}_listener{output.suffix}"),
+        side_by_side=output,
+    )
+
+
+def make_speaker(path: Path) -> None:
+    """Renders the speaker's clip."""
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
+        image = media.read_image(Path(file.name))
+    motion = load_motion(Path(str(ASSETS / "demo_speech.motion.npz")))
+    renderer_class = render.get_renderer("mesh")
+    fit = faces.get_tracker(renderer_class.space).track_image(image)
+    starts = np.arange(int(len(motion) / motion.fps * SPEAKER_FPS)) / SPEAKER_FPS
+    values = motion.at_times(starts + 0.5 / SPEAKER_FPS)
+    height, width = image.shape[:2]
+    sound = Path(str(ASSETS / "demo_speech.flac"))
+    with media.VideoWriter(
+        path, width, height, starts, end_s=len(starts) / SPEAKER_FPS, audio_from=sound
+    ) as writer:
+        for frame in renderer_class(image, fit).render(values):
+            writer.write(frame)

@@ -1,0 +1,164 @@
+"""`python -m lhg_jax.sample`: a speaker and a portrait in, a video of that person listening out.
+
+Without arguments it makes the built-in demo: out/demo.mp4 and out/demo_listener.mp4.
+"""
+
+import csv
+import dataclasses
+import os
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from lhg_jax.errors import UserError, run_cli
+from lhg_jax.progress import console, warn
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A speaker and a portrait in, a video of that person listening out; no arguments: the built-in demo."""
+
+    speaker: Path | None = None
+    """The speaker: a video, or sound alone."""
+    listener: Path | None = None
+    """The listener's portrait: an image with one face."""
+    output: Path | None = None
+    """The video to write (.mp4); its folder is made if need be."""
+    audio: Path | None = None
+    """Sound from another file than the speaker's video."""
+    transcript: Path | None = None
+    """What is said: .srt .vtt .json .TextGrid; without it the speech is recognised."""
+    checkpoint: Path | None = None
+    """Weights of the listener (.safetensors); the demo model of the package by default."""
+    renderer: str = "mesh"
+    """How the portrait is moved; `python -m lhg_jax.doctor` lists what there is."""
+    asr: Literal["pocketsphinx", "none"] = "pocketsphinx"
+    """Speech recogniser, used where there is no transcript."""
+    side_by_side: bool = False
+    """Make OUTPUT the pair, speaker on the left; the listener alone goes beside it as NAME_listener.mp4."""
+    save_motion: Path | None = None
+    """Also write the rendered motion (.npz)."""
+    motion: Path | None = None
+    """Render this saved motion instead of imagining one."""
+    exp_scale: float = 1.0
+    """Factor on the expression's departure from the portrait's own."""
+    pose_scale: float = 1.0
+    """Factor on the head's departure from the portrait's pose."""
+    smooth: float = 0.0
+    """Extra smoothing along time: standard deviation in seconds."""
+    face: int | None = None
+    """Which face of the portrait, counted from the left from 0; the largest by default."""
+    batch: Path | None = None
+    """A csv with columns speaker, listener, output (and audio, transcript); finished outputs are skipped."""
+    seed: int = 0
+    """Seed of everything random."""
+
+
+def main() -> None:
+    """Parses the command line and makes what it asks for."""
+    options = tyro.cli(Options, description=__doc__)
+    check(options)
+    use_compilation_cache()
+    from lhg_jax.listen import Pipeline, Style  # the stages take seconds to import: after the cheap errors
+
+    pipeline = Pipeline(
+        checkpoint=options.checkpoint, renderer=options.renderer, asr=options.asr, face=options.face
+    )
+    style = Style(options.exp_scale, options.pose_scale, options.smooth)
+    seconds = make_all(pipeline, requests(options), style, keep_going=options.batch is not None)
+    pipeline.times.print_table(seconds)
+
+
+def check(options: Options) -> None:
+    """Raises `UserError` for combinations of options that mean nothing."""
+    alone = [options.speaker, options.audio, options.listener, options.motion]
+    if options.batch and any(alone):
+        raise UserError("--batch: takes its speakers and listeners from the csv, not from other options")
+    if any(alone) and not options.listener:
+        raise UserError("--listener: a portrait is needed")
+    if options.listener and not (options.speaker or options.audio or options.motion):
+        raise UserError("--speaker: a speaker is needed (or --audio, or --motion)")
+    if options.side_by_side and any(alone) and not options.speaker:
+        raise UserError("--side-by-side: needs the speaker's video (--speaker)")
+    for name in ("exp_scale", "pose_scale", "smooth"):
+        if getattr(options, name) < 0:
+            raise UserError(f"--{name.replace('_', '-')}: {getattr(options, name)} is negative")
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs between runs, in the user's cache folder; JAX's own setting goes first."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    import jax
+
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    jax.config.update("jax_compilation_cache_dir", str(home / "lhg_jax" / "jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def requests(options: Options) -> list:
+    """The clips to make: one, those of a batch, or the demo."""
+    from lhg_jax.demo import demo_request
+    from lhg_jax.listen import Request
+
+    if options.batch:
+        return read_batch(options.batch, options.side_by_side)
+    if not options.listener:
+        return [demo_request(options.output or Path("out/demo.mp4"))]
+    output = options.output or Path("out.mp4")
+    pair = with_pair(output) if options.side_by_side else {"output": output}
+    names = ("speaker", "listener", "audio", "transcript", "motion", "save_motion")
+    return [Request(**{name: getattr(options, name) for name in names}, **pair)]
+
+
+def with_pair(output: Path) -> dict[str, Path]:
+    """File names for `--side-by-side`: the pair under the name asked for, the listener beside it."""
+    return {"side_by_side": output, "output": output.with_name(f"{output.stem}_listener{output.suffix}")}
+
+
+def read_batch(path: Path, side_by_side: bool) -> list:
+    """One request for each row of a csv; its relative paths start at the csv's folder."""
+    from lhg_jax.listen import Request
+
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    found = []
+    for number, row in enumerate(rows, start=2):
+        paths = {name: path.parent / value for name, value in row.items() if name and value}
+        missing = {"speaker", "listener", "output"} - paths.keys()
+        if missing:
+            raise UserError(f"{path}: line {number} has no {', '.join(sorted(missing))}")
+        columns = {
+            name: paths[name] for name in ("speaker", "listener", "audio", "transcript") if name in paths
+        }
+        pair = with_pair(paths["output"]) if side_by_side else {"output": paths["output"]}
+        found.append(Request(**columns, **pair))
+    return found
+
+
+def make_all(pipeline, todo: list, style, *, keep_going: bool) -> float:
+    """Makes each clip; returns seconds made. In a batch a bad row is reported and the rest goes on."""
+    seconds, failed = 0.0, 0
+    for request in todo:
+        final = request.side_by_side or request.output
+        if keep_going and final.exists():
+            console.print(f"{final}: exists, skipped", highlight=False, markup=False)
+            continue
+        try:
+            seconds += pipeline.run(request, style)
+            console.print(f"wrote {final}", highlight=False, markup=False)
+        except UserError as error:
+            if not keep_going:
+                raise
+            warn(str(error))
+            failed += 1
+    if failed:
+        raise UserError(f"--batch: {failed} of {len(todo)} clips failed")
+    return seconds
+
+
+if __name__ == "__main__":
+    run_cli(main)
