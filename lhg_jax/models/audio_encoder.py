@@ -1,0 +1,99 @@
+"""Hierarchical audio encoder: ResNetSE34 with a low, a mid and a high level output per motion frame.
+
+HA2G (Liu et al., CVPR 2022), module by module, so that its official weights load (models/ha2g.py).
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from lhg_jax.models.resnet_se import BatchNorm, SEBlock, time_padding
+
+STRIDES = (1, 2, 2, 2)
+LEVELS = ("low", "mid", "high")
+SHUFFLE = {"low": 1, "mid": 2, "high": 4}  # upsampling of stages 2, 3, 4 to one step a motion frame
+HEAD_TAPS = {"low": 2, "mid": 3, "high": 3}
+
+LevelArrays = tuple[Array, Array, Array]
+
+
+def pixel_shuffle(
+    x_BTFC: Float[Array, "batch time freq channel"], r: int
+) -> Float[Array, "batch time2 freq2 channel2"]:
+    """PyTorch's order: channel c·r² + i·r + j goes to channel c, frequency offset i, time offset j."""
+    B, T, F, C = x_BTFC.shape
+    x = x_BTFC.reshape(B, T, F, C // r**2, r, r)
+    return x.transpose(0, 1, 5, 2, 4, 3).reshape(B, T * r, F * r, C // r**2)
+
+
+class LevelHead(nn.Module):
+    """Pixel shuffle, valid convolution, ReLU, BN, Dense over frequency x channel: [B, T', size]."""
+
+    level: str
+    size: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Bool[Array, "batch time"], train: bool
+    ) -> Float[Array, "batch frames size"]:
+        """The mask follows the features: repeated by the shuffle, shortened by the valid convolution."""
+        r, taps = SHUFFLE[self.level], HEAD_TAPS[self.level]
+        x = pixel_shuffle(x_BTFC, r)
+        mask_BT = jnp.repeat(mask_BT, r, axis=1)[:, taps - 1 :]
+        x = nn.Conv(x.shape[-1], (taps, taps), padding="VALID", dtype=self.dtype, name="conv")(x)
+        x = BatchNorm(name="bn")(nn.relu(x), mask_BT, train)
+        return nn.Dense(self.size, dtype=self.dtype, name="fc")(x.reshape(*x.shape[:2], -1))
+
+
+class AudioEncoder(nn.Module):
+    """Log-mel steps to three feature sequences, one step a motion frame.
+
+    M steps give T' = M/2 - 1 frames at every level when T' mod 4 = 2 (features.mel_steps); other M give
+    levels of different lengths, as in the original.
+
+    Attributes:
+      filters: channels of the four stages (HA2G: 32, 64, 128, 256); the last two are multiples of 4 and 16.
+      depths: blocks of each stage (HA2G: 3, 4, 6, 3).
+      size: d, output size of each level (HA2G: 32).
+      causal: see SEBlock; frame t then sees mel steps up to 2t + 4 (one frame ahead).
+    """
+
+    filters: tuple[int, int, int, int] = (32, 64, 128, 256)
+    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+    size: int = 32
+    causal: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        log_mel_BMF: Float[Array, "batch steps mel"],
+        mask_BM: Bool[Array, "batch steps"],
+        train: bool,
+    ) -> LevelArrays:
+        """Returns (low, mid, high), each [B, T', size], compute dtype. Steps outside the mask are not read."""
+        x = jnp.where(mask_BM[..., None], log_mel_BMF, 0.0)[..., None].astype(self.dtype)
+        padding = [time_padding(3, self.causal), (1, 1)]
+        x = nn.Conv(self.filters[0], (3, 3), padding=padding, dtype=self.dtype, name="conv1")(x)
+        x, mask_BT = BatchNorm(name="bn1")(nn.relu(x), mask_BM, train), mask_BM
+        sources = []
+        for stage, (features, depth, stride) in enumerate(
+            zip(self.filters, self.depths, STRIDES, strict=True), 1
+        ):
+            for i in range(depth):
+                block = SEBlock(
+                    features,
+                    stride=stride if i == 0 else 1,
+                    shortcut=i == 0 and stage > 1,
+                    causal=self.causal,
+                    dtype=self.dtype,
+                    name=f"layer{stage}_{i}",
+                )
+                x, mask_BT = block(x, mask_BT, train)
+            sources.append((x, mask_BT))
+        heads = [LevelHead(level, self.size, self.dtype, name=level) for level in LEVELS]
+        low, mid, high = (head(*source, train) for head, source in zip(heads, sources[1:], strict=True))
+        return low, mid, high

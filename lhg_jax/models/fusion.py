@@ -1,0 +1,62 @@
+"""Fusion of what is heard, said and seen of the speaker (paper section 4): A-FFM and f_XM."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from lhg_jax.models.resnet_se import SEBlock
+
+
+class AudioFusion(nn.Module):
+    """f_{A-FFM}: concatenated audio, text and MFCC features through SE residual blocks along time to A^AE.
+
+    Attributes:
+      size: width of A^AE.
+      blocks: number of SE blocks, 3 taps each.
+      causal: see SEBlock.
+    """
+
+    size: int
+    blocks: int
+    causal: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        parts: list[Float[Array, "batch frame _"]],
+        mask_BT: Bool[Array, "batch frame"],
+        train: bool,
+    ) -> Float[Array, "batch frame size"]:
+        """Frames outside the mask are not read and come out as zero."""
+        x = jnp.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
+        x = nn.Dense(self.size, dtype=self.dtype, name="mix")(x)
+        x = jnp.where(mask_BT[..., None], x, 0)[:, :, None]
+        for i in range(self.blocks):
+            block = SEBlock(self.size, kernel=(3, 1), causal=self.causal, dtype=self.dtype, name=f"block{i}")
+            x, _ = block(x, mask_BT, train)
+        return x[:, :, 0]
+
+
+class CrossModalFusion(nn.Module):
+    """f_XM(beta, p, A^AE) -> e: joins the speaker's motion, or a learned vector where nobody is seen."""
+
+    size: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        motion_BTC: Float[Array, "batch frame coeff"],
+        has_motion_B: Bool[Array, "batch"],
+        audio_BTD: Float[Array, "batch frame audio"],
+    ) -> Float[Array, "batch frame size"]:
+        """`motion_BTC` is normalised; not read where `has_motion_B` is False."""
+        seen_BTD = nn.Dense(self.size, dtype=self.dtype, name="motion")(motion_BTC)
+        absent_D = self.param("absent", nn.initializers.normal(1.0), (self.size,)).astype(self.dtype)
+        seen_BTD = jnp.where(has_motion_B[:, None, None], seen_BTD, absent_D[None, None])
+        joint = jnp.concatenate([nn.relu(seen_BTD), audio_BTD.astype(self.dtype)], axis=-1)
+        e_BTD = nn.relu(nn.Dense(self.size, dtype=self.dtype, name="join")(joint))
+        return nn.LayerNorm(dtype=jnp.float32, name="norm")(e_BTD.astype(jnp.float32)).astype(self.dtype)

@@ -1,0 +1,219 @@
+"""The listener: speaker features and a listener's first frame in, the listener's motion out (paper §4)."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from lhg_jax import features as speaker
+from lhg_jax.models.audio_encoder import LEVELS, AudioEncoder, LevelArrays
+from lhg_jax.models.decoder import MotionDecoder
+from lhg_jax.models.fusion import AudioFusion, CrossModalFusion
+from lhg_jax.models.resnet_se import BatchNorm
+from lhg_jax.models.text_encoder import TextEncoder
+
+
+@dataclasses.dataclass(frozen=True)
+class ListenerConfig:
+    """Sizes and switches of the listener; the defaults are the paper's, or HA2G's where it gives none.
+
+    Attributes:
+      coeff: coefficients of a frame, `CoefficientSpace.size`; >= 1.
+      mel_offset_db: subtracted from the log-mel (dB, values in [-80, 0]). 0 for official HA2G weights.
+      mel_scale_db: then divided by this (dB, > 0). 1 for official HA2G weights.
+      audio_filters: channels of the audio encoder's stages; the third a multiple of 4, the fourth of 16.
+      audio_depths: residual blocks of each stage; each >= 1.
+      level_size: d, size of each audio level and of the text features f_t; >= 1.
+      text_channels: width of each block of the text encoder; dilations 1, 2, 4, ...
+      fusion_size: width of A^AE and of e; >= 8.
+      fusion_blocks: SE residual blocks of the A-FFM; >= 0.
+      hidden: GRU units of each direction; >= 1.
+      layers: GRU layers; >= 1.
+      bidirectional: False makes the whole listener causal: a frame depends on the speaker's next
+        `look_ahead` + 2 frames at most, and squeeze-and-excitation averages over the past.
+      look_ahead: frames, >= 0; used by the causal variant only.
+      residual: predict the change from the first frame (True) or the coefficients themselves.
+      levels: audio levels that enter the A-FFM, a subset of ("low", "mid", "high").
+      use_text: hear words; False also leaves the text features zero and no frame an anchor.
+      use_mfcc: feed MFCCs to the A-FFM.
+      dropout: rate in the text encoder, in [0, 1); above 0 training needs `rngs={"dropout": key}`.
+      dtype: compute type, "float32" or "bfloat16"; parameters, norms, statistics and outputs are float32.
+    """
+
+    coeff: int = 70
+    mel_offset_db: float = -40.0
+    mel_scale_db: float = 20.0
+    audio_filters: tuple[int, int, int, int] = (32, 64, 128, 256)
+    audio_depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+    level_size: int = 128
+    text_channels: tuple[int, ...] = (300, 300, 300, 300)
+    fusion_size: int = 384
+    fusion_blocks: int = 3
+    hidden: int = 256
+    layers: int = 6
+    bidirectional: bool = True
+    look_ahead: int = 0
+    residual: bool = True
+    levels: tuple[str, ...] = LEVELS
+    use_text: bool = True
+    use_mfcc: bool = True
+    dropout: float = 0.0
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        if not set(self.levels) <= set(LEVELS):
+            raise ValueError(f"levels {self.levels} are not among {LEVELS}")
+        if not (self.levels or self.use_text or self.use_mfcc):
+            raise ValueError("the listener hears nothing: no levels, no text and no MFCC")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"dtype {self.dtype!r} is neither 'float32' nor 'bfloat16'")
+
+
+@flax.struct.dataclass
+class ListenerOutput:
+    """What a model returns for a padded batch, all float32.
+
+    Attributes:
+      motion: [B, T, C] listener coefficients; frame 0 is the first frame given, frames past the end are zero.
+      text: [B, T, d] f_t.
+      levels: (low, mid, high), each [B, T, d].
+      anchors: [B, T] bool, a word is spoken in that frame.
+    """
+
+    motion: Array
+    text: Array
+    levels: LevelArrays
+    anchors: Array
+
+
+def clip_lengths(valid_BT: Bool[Array, "batch frame"]) -> Int[Array, "batch"]:
+    """Number of frames up to the last valid one: gaps inside a clip are part of it."""
+    return jnp.max(jnp.where(valid_BT, jnp.arange(1, valid_BT.shape[1] + 1)[None], 0), axis=1)
+
+
+def mask_features(features: speaker.SpeakerFeatures) -> speaker.SpeakerFeatures:
+    """Zeros in place of every frame that is not valid, so that nothing downstream can look at it.
+
+    The log-mel is left alone (a clip's own steps run up to `mel_steps` of its length; see `mel_mask`).
+    """
+    valid_BT1 = features.valid[..., None]
+    return features.replace(
+        mfcc=jnp.where(valid_BT1, features.mfcc, 0.0),
+        word_of_frame=jnp.where(features.valid, features.word_of_frame, 0),
+        motion=jnp.where(valid_BT1, features.motion, 0.0),
+    )
+
+
+def mel_mask(lengths_B: Int[Array, "batch"], steps: int) -> Bool[Array, "batch steps"]:
+    """The log-mel steps that each clip would have alone, none for an empty clip."""
+    own_B = jnp.where(lengths_B > 0, speaker.mel_steps(lengths_B), 0)
+    return jnp.arange(steps)[None] < own_B[:, None]
+
+
+class MotionScale(nn.Module):
+    """Mean and standard deviation of each coefficient over the training set (collection "constants").
+
+    They are 0 and 1 until `with_motion_statistics` sets them, and are saved with the weights.
+    """
+
+    coeff: int
+
+    def setup(self):
+        """Declares the two constants."""
+        self.mean = self.variable("constants", "mean", jnp.zeros, (self.coeff,))
+        self.std = self.variable("constants", "std", jnp.ones, (self.coeff,))
+
+    def normalise(self, values: Float[Array, "*batch coeff"]) -> Float[Array, "*batch coeff"]:
+        """(values - mean) / std."""
+        shape = (1,) * (values.ndim - 1) + (self.coeff,)
+        return (values - self.mean.value.reshape(shape)) / self.std.value.reshape(shape)
+
+    def restore(self, values: Float[Array, "*batch coeff"]) -> Float[Array, "*batch coeff"]:
+        """values * std + mean."""
+        shape = (1,) * (values.ndim - 1) + (self.coeff,)
+        return values * self.std.value.reshape(shape) + self.mean.value.reshape(shape)
+
+
+STD_FLOOR = 1e-3  # in the coefficient's own unit; a coefficient that never moves is not blown up
+
+
+def with_motion_statistics(
+    variables: Mapping[str, Any], mean: Float[np.ndarray, "coeff"], std: Float[np.ndarray, "coeff"]
+) -> dict[str, Any]:
+    """A copy of a model's variables with the training set's motion statistics (see `MotionScale`)."""
+    constants = {
+        "mean": jnp.asarray(mean, jnp.float32),
+        "std": jnp.maximum(jnp.asarray(std, jnp.float32), STD_FLOOR),
+    }
+    return {**variables, "constants": {"motion_scale": constants}}
+
+
+class Listener(nn.Module):
+    """Hierarchical audio encoder, text encoder, A-FFM, f_XM and recurrent decoder."""
+
+    config: ListenerConfig
+
+    def setup(self):
+        """Builds the stages; they run in float32 or bfloat16, and the recurrent carry stays float32."""
+        c, dtype = self.config, jnp.dtype(self.config.dtype)
+        causal = not c.bidirectional
+        self.motion_scale = MotionScale(c.coeff)
+        self.audio_encoder = AudioEncoder(c.audio_filters, c.audio_depths, c.level_size, causal, dtype)
+        if c.use_text:
+            self.text_encoder = TextEncoder(c.text_channels, c.level_size, dropout=c.dropout, dtype=dtype)
+            self.text_input = nn.Dense(c.level_size, dtype=dtype)
+        if c.use_mfcc:
+            self.mfcc_norm = BatchNorm()
+        self.audio_fusion = AudioFusion(c.fusion_size, c.fusion_blocks, causal, dtype)
+        self.cross_modal_fusion = CrossModalFusion(c.fusion_size, dtype)
+        self.decoder = MotionDecoder(
+            c.coeff, c.hidden, c.layers, c.bidirectional, c.look_ahead, c.residual, dtype
+        )
+
+    def __call__(
+        self, features: speaker.SpeakerFeatures, first_frame: Float[Array, "batch coeff"], *, train: bool
+    ) -> ListenerOutput:
+        """`features` is a padded batch; `first_frame` the listener's frame 0 in the same coefficient space.
+
+        `train=True` uses the batch's statistics; `mutable=["batch_stats"]` also updates the running ones.
+        """
+        features = mask_features(features)
+        lengths_B = clip_lengths(features.valid)
+        mask_BT = jnp.arange(features.frames)[None] < lengths_B[:, None]
+        levels = self._hear(features.log_mel, lengths_B, features.frames, train)
+        parts = [level for name, level in zip(LEVELS, levels, strict=True) if name in self.config.levels]
+        text_BTD, anchors_BT = jnp.zeros_like(levels[0]), jnp.zeros_like(mask_BT)
+        if self.config.use_text:
+            words_BTD = jnp.take_along_axis(features.word_table, features.word_of_frame[..., None], axis=1)
+            text_BTD, anchors_BT = self.text_encoder(words_BTD, train), features.word_of_frame > 0
+            parts.append(self.text_input(words_BTD))
+        if self.config.use_mfcc:
+            parts.append(self.mfcc_norm(features.mfcc, features.valid, train))
+        fused_BTD = self.audio_fusion(parts, mask_BT, train)
+        speaker_BTC = self.motion_scale.normalise(features.motion)
+        e_BTD = self.cross_modal_fusion(speaker_BTC, features.has_motion, fused_BTD)
+        e_BTD = jnp.where(mask_BT[..., None], e_BTD, 0)
+        decoded_BTC = self.decoder(e_BTD, self.motion_scale.normalise(first_frame), lengths_B)
+        motion_BTC = jnp.where(mask_BT[..., None], self.motion_scale.restore(decoded_BTC), 0.0)
+        float32 = [x.astype(jnp.float32) for x in (text_BTD, *levels)]
+        return ListenerOutput(
+            motion=motion_BTC.at[:, 0].set(first_frame),
+            text=float32[0],
+            levels=(float32[1], float32[2], float32[3]),
+            anchors=anchors_BT,
+        )
+
+    def _hear(
+        self, log_mel_BMF: Float[Array, "batch steps mel"], lengths_B: Array, frames: int, train: bool
+    ) -> LevelArrays:
+        steps = log_mel_BMF.shape[1]
+        if steps != speaker.mel_steps(frames):
+            raise ValueError(f"{frames} frames need {speaker.mel_steps(frames)} log-mel steps, not {steps}")
+        scaled_BMF = (log_mel_BMF - self.config.mel_offset_db) / self.config.mel_scale_db
+        low, mid, high = self.audio_encoder(scaled_BMF, mel_mask(lengths_B, steps), train)
+        return low[:, :frames], mid[:, :frames], high[:, :frames]

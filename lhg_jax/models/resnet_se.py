@@ -1,0 +1,147 @@
+"""Squeeze-and-excitation residual blocks on padded batches (Hu et al. 2018; HA2G's ResNetSE34).
+
+Layout [B, T, F, C]: time first, then frequency, so that a spectrogram [B, T, F] needs no transpose. Features
+beyond the end of a clip are zero at every layer, which is what the clip alone would see of its convolutions'
+border; averages and batch statistics run over valid positions only. So padding changes nothing.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+TORCH_MOMENTUM = 0.1  # weight of the new batch in the running statistics
+TORCH_EPSILON = 1e-5
+
+
+def time_mean(
+    x_BTC: Float[Array, "batch time channel"], mask_BT: Bool[Array, "batch time"], causal: bool
+) -> Float[Array, "batch #time channel"]:
+    """Mean over the valid time steps, or at each step over the steps so far (`causal`). float32."""
+    weights_BT1 = mask_BT[..., None].astype(jnp.float32)
+    x_BTC = x_BTC.astype(jnp.float32) * weights_BT1
+    if causal:
+        return jnp.cumsum(x_BTC, axis=1) / jnp.maximum(jnp.cumsum(weights_BT1, axis=1), 1.0)
+    total_B1C = jnp.sum(x_BTC, axis=1, keepdims=True)
+    return total_B1C / jnp.maximum(jnp.sum(weights_BT1, axis=1, keepdims=True), 1.0)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over the valid positions of [B, T, ..., C], with PyTorch's conventions.
+
+    Normalises by the biased variance; the running variance takes the unbiased one. Statistics are float32 and
+    global over a sharded batch. Padded positions come out as zero.
+    """
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch time *rest"], mask_BT: Bool[Array, "batch time"], train: bool
+    ) -> Float[Array, "batch time *rest"]:
+        """`train` normalises by the batch and updates `batch_stats` where that collection is mutable."""
+        size = x.shape[-1]
+        scale_C = self.param("scale", nn.initializers.ones, (size,))
+        bias_C = self.param("bias", nn.initializers.zeros, (size,))
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (size,))
+        running_var = self.variable("batch_stats", "var", jnp.ones, (size,))
+        mask = mask_BT.reshape(mask_BT.shape + (1,) * (x.ndim - 2))
+        mean_C, var_C = running_mean.value, running_var.value
+        if train:
+            mean_C, var_C, count = _moments(x, mask)
+            if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
+                unbiased_C = var_C * count / jnp.maximum(count - 1.0, 1.0)
+                present = jnp.where(count > 0, TORCH_MOMENTUM, 0.0)
+                running_mean.value += present * (mean_C - running_mean.value)
+                running_var.value += present * (unbiased_C - running_var.value)
+        gain_C = scale_C * jax.lax.rsqrt(var_C + TORCH_EPSILON)
+        y = (x.astype(jnp.float32) - _to_rank(mean_C, x.ndim)) * _to_rank(gain_C, x.ndim)
+        return jnp.where(mask, y + _to_rank(bias_C, x.ndim), 0.0).astype(x.dtype)
+
+
+def _to_rank(x_C: Float[Array, "channel"], ndim: int) -> Float[Array, "..."]:
+    return x_C.reshape((1,) * (ndim - 1) + x_C.shape)
+
+
+def _moments(x: Float[Array, "..."], mask: Bool[Array, "..."]) -> tuple[Array, Array, Array]:
+    """Mean and biased variance of each channel over valid positions, and their number; float32."""
+    axes = tuple(range(x.ndim - 1))
+    per_step = x.size // (x.shape[0] * x.shape[1] * x.shape[-1])
+    count = jnp.sum(mask, dtype=jnp.float32) * per_step
+    divisor = jnp.maximum(count, 1.0)
+    x = x.astype(jnp.float32)
+    mean_C = jnp.sum(jnp.where(mask, x, 0.0), axes) / divisor
+    var_C = jnp.sum(jnp.where(mask, jnp.square(x - _to_rank(mean_C, x.ndim)), 0.0), axes) / divisor
+    return mean_C, var_C, count
+
+
+class SqueezeExcite(nn.Module):
+    """Scales channels by a gate computed from their mean over frequency and time."""
+
+    reduction: int = 8
+    causal: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Bool[Array, "batch time"]
+    ) -> Float[Array, "batch time freq channel"]:
+        """Gate = sigmoid(W2 relu(W1 mean)), hidden size C / reduction (at least 1)."""
+        size = x_BTFC.shape[-1]
+        mean_BTC = time_mean(jnp.mean(x_BTFC, axis=2, dtype=jnp.float32), mask_BT, self.causal)
+        hidden = nn.relu(nn.Dense(max(size // self.reduction, 1), name="squeeze")(mean_BTC))
+        gate_BTC = nn.sigmoid(nn.Dense(size, name="excite")(hidden))
+        return x_BTFC * gate_BTC[:, :, None].astype(x_BTFC.dtype)
+
+
+class SEBlock(nn.Module):
+    """Residual block of HA2G: conv, ReLU, BN, conv, BN, SE, + shortcut, ReLU (ReLU *before* the first BN).
+
+    Attributes:
+      features: output channels.
+      stride: of both axes; the mask is subsampled with the features.
+      kernel: (time, frequency) taps; (3, 1) makes a block along time only.
+      shortcut: project the input by a strided 1x1 convolution and BN instead of passing it on.
+      causal: a step sees no later step (time padding in front, cumulative means).
+    """
+
+    features: int
+    stride: int = 1
+    kernel: tuple[int, int] = (3, 3)
+    shortcut: bool = False
+    causal: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Bool[Array, "batch time"], train: bool
+    ) -> tuple[Float[Array, "batch time2 freq2 features"], Bool[Array, "batch time2"]]:
+        """Returns features and mask, both at ceil(size / stride)."""
+        mask_out_BT = mask_BT[:, :: self.stride]
+        y = self._conv(self.stride, "conv1")(x_BTFC)
+        y = BatchNorm(name="bn1")(nn.relu(y), mask_out_BT, train)
+        y = BatchNorm(name="bn2")(self._conv(1, "conv2")(y), mask_out_BT, train)
+        y = SqueezeExcite(causal=self.causal, dtype=self.dtype, name="se")(y, mask_out_BT)
+        if self.shortcut:
+            x_BTFC = x_BTFC[:, :: self.stride, :: self.stride]
+            project = nn.Dense(self.features, use_bias=False, dtype=self.dtype, name="downsample_conv")
+            x_BTFC = BatchNorm(name="downsample_bn")(project(x_BTFC), mask_out_BT, train)
+        return nn.relu(x_BTFC + y), mask_out_BT
+
+    def _conv(self, stride: int, name: str) -> nn.Conv:
+        padding = [time_padding(self.kernel[0], self.causal), (self.kernel[1] // 2, self.kernel[1] // 2)]
+        return nn.Conv(
+            self.features,
+            self.kernel,
+            stride,
+            padding,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.he_normal(),
+            name=name,
+        )
+
+
+def time_padding(taps: int, causal: bool) -> tuple[int, int]:
+    """Zeros in front and behind along time: symmetric, or all in front."""
+    return (taps - 1, 0) if causal else (taps // 2, taps // 2)

@@ -1,0 +1,90 @@
+"""The ViCo challenge's LSTM listener (Zhou et al., ECCV 2022): the baseline to beat."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from lhg_jax.features import SpeakerFeatures
+from lhg_jax.models.listener import ListenerOutput, MotionScale, clip_lengths, mask_features
+from lhg_jax.models.resnet_se import BatchNorm
+from lhg_jax.models.rnn import LSTMStack
+
+LAYER_NORM_EPSILON = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class ViCoConfig:
+    """Sizes of the baseline; the defaults are the official ones.
+
+    Attributes:
+      coeff: coefficients of a frame (official: 73, `DEEP3D_CROP`); >= 1.
+      hidden: LSTM units; the fused input has twice as many.
+      layers: LSTM layers, one direction, without bias.
+    """
+
+    coeff: int = 73
+    hidden: int = 96
+    layers: int = 2
+
+
+class ViCoLSTM(nn.Module):
+    """The official network on standardised inputs; `vico_from_torch` loads its checkpoints."""
+
+    config: ViCoConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        audio_BTA: Float[Array, "batch frame audio"],
+        speaker_BTC: Float[Array, "batch frame coeff"],
+        first_BC: Float[Array, "batch coeff"],
+        lengths_B: Int[Array, "batch"],
+    ) -> Float[Array, "batch frame coeff"]:
+        """Row t is the prediction for frame t + 1; rows from `lengths_B` on hold the output layer's bias."""
+        hidden, layers = self.config.hidden, self.config.layers
+        first = nn.LayerNorm(LAYER_NORM_EPSILON, name="layernorm_init")(first_BC)
+        first = nn.tanh(nn.Dense(first_BC.shape[-1], name="initial_state_0")(first))
+        state = nn.Dense(2 * layers * hidden, name="initial_state_2")(first)
+        h0, c0 = state.reshape(-1, 2, layers, hidden).transpose(1, 2, 0, 3)
+        x = jnp.concatenate([audio_BTA, speaker_BTC], axis=-1)
+        x = nn.LayerNorm(LAYER_NORM_EPSILON, name="layernorm_driven")(x)
+        x = nn.tanh(nn.Dense(2 * hidden, name="fusion_0")(x))
+        lstm = LSTMStack(hidden, layers, bidirectional=False, use_bias=False, name="lstm_layers")
+        y_BTH, _ = lstm(x, lengths_B, (h0, c0))
+        return nn.Dense(self.config.coeff, name="dynam_3dmm_fc")(y_BTH)
+
+
+class ViCoListener(nn.Module):
+    """`ViCoLSTM` behind the signature of `Listener`: hears MFCCs, has no text and no audio levels.
+
+    MFCCs are standardised by running statistics, motion by the constants of `MotionScale`. Where the speaker
+    is not seen, the mean motion (zeros after standardisation) stands in.
+    """
+
+    config: ViCoConfig
+
+    @nn.compact
+    def __call__(
+        self, features: SpeakerFeatures, first_frame: Float[Array, "batch coeff"], *, train: bool
+    ) -> ListenerOutput:
+        """See `Listener`. `text` and `levels` have size 0 and no frame is an anchor."""
+        features = mask_features(features)
+        lengths_B = clip_lengths(features.valid)
+        mask_BT = jnp.arange(features.frames)[None] < lengths_B[:, None]
+        scale = MotionScale(self.config.coeff, name="motion_scale")
+        audio_BTA = BatchNorm(name="mfcc_norm")(features.mfcc, features.valid, train)
+        seen_BTC = features.has_motion[:, None, None] & features.valid[..., None]
+        speaker_BTC = jnp.where(seen_BTC, scale.normalise(features.motion), 0.0)
+        first_BC = scale.normalise(first_frame)
+        rows_BTC = ViCoLSTM(self.config, name="network")(audio_BTA, speaker_BTC, first_BC, lengths_B)
+        predicted_BTC = jnp.concatenate([first_BC[:, None], rows_BTC[:, :-1]], axis=1)
+        motion_BTC = jnp.where(mask_BT[..., None], scale.restore(predicted_BTC), 0.0)
+        nothing = jnp.zeros((*mask_BT.shape, 0), jnp.float32)
+        return ListenerOutput(
+            motion=motion_BTC.at[:, 0].set(first_frame),
+            text=nothing,
+            levels=(nothing, nothing, nothing),
+            anchors=jnp.zeros_like(mask_BT),
+        )

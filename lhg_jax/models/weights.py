@@ -1,0 +1,76 @@
+"""Weights on disk: safetensors with slash-joined names and string metadata. No pickles."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.traverse_util
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from lhg_jax.errors import UserError
+
+SHOWN_KEYS = 5  # how many keys of each kind an error lists
+
+
+def save_weights(path: str | os.PathLike, variables: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """Writes nested arrays to a .safetensors file, atomically; structured metadata goes in as JSON."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    flat = {name: np.asarray(jax.device_get(x), order="C") for name, x in _flatten(variables).items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        safetensors.numpy.save_file(flat, temporary, metadata=dict(metadata))
+        os.replace(temporary, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path}: cannot be written ({error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_weights(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, str]]:
+    """Reads (nested arrays, metadata) of a .safetensors file. Raises `UserError` if it cannot."""
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            metadata = file.metadata() or {}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path}: not a safetensors file ({error})") from error
+    return flax.traverse_util.unflatten_dict(flat, sep="/"), metadata
+
+
+def check_tree(path: str | os.PathLike, loaded: Mapping[str, Any], template: Mapping[str, Any]) -> None:
+    """Raises `UserError` listing the first keys that are missing, unknown or of another shape.
+
+    Args:
+      path: where `loaded` comes from, for the message.
+      loaded: nested arrays.
+      template: nested arrays or `jax.ShapeDtypeStruct`s of the model they are meant for.
+    """
+    have, want = _flatten(loaded), _flatten(template)
+    complaints = {
+        "missing": [name for name in want if name not in have],
+        "unknown": [name for name in have if name not in want],
+        "wrong shape": [
+            f"{name} {have[name].shape} instead of {want[name].shape}"
+            for name in want
+            if name in have and have[name].shape != want[name].shape
+        ],
+    }
+    parts = [f"{what}: {_shorten(names)}" for what, names in complaints.items() if names]
+    if parts:
+        raise UserError(f"{path}: weights do not fit the model; {'; '.join(parts)}")
+
+
+def _flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return flax.traverse_util.flatten_dict(dict(tree), sep="/")
+
+
+def _shorten(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN_KEYS} more" if len(names) > SHOWN_KEYS else ""
+    return ", ".join(names[:SHOWN_KEYS]) + more
