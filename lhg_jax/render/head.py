@@ -1,0 +1,181 @@
+"""Where every point of a portrait stands in 3-D and what it moves with: precomputed fields on a coarse grid.
+
+All lengths are interocular distances of the portrait, all axes the camera's (face_model.py). A grid point u has
+
+  position  P(u) = ((u - origin) / scale, z(u)): z is a thin-plate spline through the 68 landmarks of the fitted
+            face model, the visible half of an ellipsoid for forehead, scalp and hair, the neck, and a flat
+            background far away. An image x of slope z_x, turned by the angle a, is compressed by
+            cos(a) - |sin(a) z_x| and folds over where that is negative; so the slope is bounded: by
+            SLOPE (safe to 25 degrees, and enough for the sides of a nose). A second, flatter depth bounded
+            by FLAT_SLOPE (safe to 42 degrees) takes over as a turn grows beyond what SLOPE allows.
+  head      w(u) in [0, 1]: 1 on the head, falling smoothly to 0 with the distance d from the head's outline:
+            over a neck length below the jaw, over `AIR` elsewhere. Background near the head follows it, so
+            nothing tears; background far away does not move at all.
+  body      b(u) in [0, 1]: 1 below the neck, falling to 0 sideways; the part that big shifts drag along.
+  spread    I(u) [68]: thin-plate influence of a landmark's displacement on u, 0 outside the face.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.interpolate import RBFInterpolator
+
+# Skull and hair of an adult, in the head's axes: centre and semi-axes (anthropometric means: vertex 115 mm above
+# the pupils, head breadth 150 mm; 62 mm a unit; hair adds about 12 mm).
+SKULL_CENTRE = np.array([0.0, -0.62, 0.1])
+SKULL_AXES = np.array([1.28, 1.70, 1.72])
+HAIR = 0.30  # outside the skull's outline, what still belongs wholly to the head
+AIR = 1.9  # over this distance background stops following the head
+NECK = 1.5  # from the jaw to where the shoulders stand still
+SKIN = 0.55  # outside the landmarks' hull, over which expression fades
+SLOPE, FLAT_SLOPE = 1.6, 0.95  # of the depth
+_BROW_TOP = -0.95  # head's y above which the ellipsoid, not the landmarks, gives the depth
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadField:
+    """The fields of the module docstring, sampled on a grid of rows x columns over the image."""
+
+    position: Float[np.ndarray, "rows columns 3"]
+    flat_depth: Float[np.ndarray, "rows columns"]
+    head: Float[np.ndarray, "rows columns"]
+    body: Float[np.ndarray, "rows columns"]
+    spread: Float[np.ndarray, "68 rows columns"]
+
+
+def build_head_field(
+    grid: Float[np.ndarray, "rows columns 2"],
+    shape: Float[np.ndarray, "68 3"],
+    rotation: Float[np.ndarray, "3 3"],
+) -> HeadField:
+    """Fields for a head.
+
+    Args:
+      grid: the grid points minus the head's centre, in interocular distances of the portrait.
+      shape: the landmarks in the head's axes (template + identity + expression of the portrait).
+      rotation: the portrait's pose.
+    """
+    landmarks = shape @ rotation.T
+    skull = _skull(shape) @ rotation.T
+    depth = _depth(grid, landmarks, skull, rotation)
+    step = np.abs(grid[0, 1, 0] - grid[0, 0, 0])
+    flat, depth = (_bound_slope(depth, step, slope) for slope in (FLAT_SLOPE, SLOPE))
+    head, body = _weights(grid, landmarks, skull, rotation)
+    return HeadField(np.dstack([grid, depth]), flat, head, body, _spread(grid, landmarks))
+
+
+def _skull(shape: Float[np.ndarray, "68 3"]) -> Float[np.ndarray, "points 3"]:
+    """Points over the whole ellipsoid, widened to this person's face width."""
+    u, v = np.meshgrid(np.linspace(0, 2 * np.pi, 24, endpoint=False), np.linspace(0.08, np.pi - 0.08, 13))
+    sphere = np.stack([np.sin(v) * np.cos(u), -np.cos(v), np.sin(v) * np.sin(u)], -1).reshape(-1, 3)
+    half_width = np.clip((shape[16, 0] - shape[0, 0]) / 2, 0.9, 1.3)
+    axes = SKULL_AXES * [half_width / 1.07, 1.0, 1.0]
+    return SKULL_CENTRE + sphere * axes
+
+
+def _depth(
+    grid: Float[np.ndarray, "rows columns 2"],
+    landmarks: Float[np.ndarray, "68 3"],
+    skull: Float[np.ndarray, "points 3"],
+    rotation: Float[np.ndarray, "3 3"],
+) -> Float[np.ndarray, "rows columns"]:
+    """Depth z(u) by a thin-plate spline with a little smoothing, so that no slope is steep."""
+    in_head = skull @ rotation
+    visible = (skull[:, 2] < (SKULL_CENTRE @ rotation.T)[2]) & (in_head[:, 1] < _BROW_TOP)
+    turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    far = np.stack([np.cos(turns), np.sin(turns)], -1) * 4.5
+    neck = np.array(
+        [[x, y, z] for y, z in ((1.75, -0.75), (2.3, -0.35), (2.9, -0.1)) for x in (-0.5, 0.0, 0.5)]
+    )
+    cheek = np.array([[side * 1.28, y, -0.02] for side in (-1, 1) for y in (-0.4, 0.0, 0.4)])  # ears
+    fixed = np.concatenate([neck, cheek]) @ rotation.T
+    points = np.concatenate([landmarks[:, :2], skull[visible, :2], fixed[:, :2], far])
+    values = np.concatenate([landmarks[:, 2], skull[visible, 2], fixed[:, 2], np.zeros(len(far))])
+    spline = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=0.02)
+    reach = np.linalg.norm(grid, axis=-1, keepdims=True)
+    inside = grid * np.minimum(1.0, 4.5 / np.maximum(reach, 1e-6))
+    return spline(inside.reshape(-1, 2)).reshape(grid.shape[:2])
+
+
+def _bound_slope(
+    depth: Float[np.ndarray, "rows columns"], step: float, slope: float
+) -> Float[np.ndarray, "rows columns"]:
+    """The mean of the largest and the smallest surface of bounded slope below and above `depth`.
+
+    Both come from relaxation over neighbours (distances along rows, columns and diagonals of the grid).
+    """
+    below, above = depth, depth
+    for _ in range(int(2.5 / step)):
+        below = np.minimum(below, _neighbours(below, np.minimum, slope * step))
+        above = np.maximum(above, _neighbours(above, np.maximum, -slope * step))
+    return cv2.GaussianBlur((below + above) / 2, (0, 0), 0.06 / step)
+
+
+def _neighbours(depth: np.ndarray, pick: np.ufunc, rise: float) -> Float[np.ndarray, "rows columns"]:
+    padded = np.pad(depth, 1, mode="edge")
+    rows, columns = depth.shape
+    best = depth
+    for dy, dx in np.ndindex(3, 3):
+        shifted = padded[dy : dy + rows, dx : dx + columns] + rise * np.hypot(dy - 1, dx - 1)
+        best = pick(best, shifted)
+    return best
+
+
+def _weights(
+    grid: Float[np.ndarray, "rows columns 2"],
+    landmarks: Float[np.ndarray, "68 3"],
+    skull: Float[np.ndarray, "points 3"],
+    rotation: Float[np.ndarray, "3 3"],
+) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "rows columns"]]:
+    """(w, b) of the module docstring."""
+    outline = np.concatenate([landmarks[:, :2], skull[:, :2][(skull @ rotation)[:, 1] < 0.1]])
+    distance = _distance(grid, outline)
+    down = rotation[:2, 1] / np.linalg.norm(rotation[:2, 1])
+    below = grid @ down
+    across = grid @ np.array([down[1], -down[0]])
+    chin = (landmarks[8, :2]) @ down
+    under_jaw = smoothstep((below - 0.35 * chin) / (0.65 * chin))
+    start = HAIR + (0.05 - HAIR) * under_jaw
+    length = AIR + (NECK - AIR) * under_jaw
+    head = 1.0 - smoothstep((distance - start) / length)
+    wide = 1.0 - smoothstep((np.abs(across) - 2.2) / 2.5)
+    body = smoothstep((below - chin) / NECK) * (1.0 - smoothstep((below - chin - NECK) / 4.0)) * wide
+    return head, body
+
+
+def _spread(
+    grid: Float[np.ndarray, "rows columns 2"], landmarks: Float[np.ndarray, "68 3"]
+) -> Float[np.ndarray, "68 rows columns"]:
+    """Thin-plate influence of each landmark, held at 0 on a ring around the face and beyond."""
+    xy = landmarks[:, :2]
+    hull = cv2.convexHull(xy.astype(np.float32))[:, 0]
+    centre = hull.mean(0)
+    away = hull - centre
+    ring = hull + away / np.linalg.norm(away, axis=1, keepdims=True) * SKIN * 1.2
+    points = np.concatenate([xy, ring])
+    distance = _distance(grid, xy)
+    near = distance < SKIN
+    spline = RBFInterpolator(points, np.eye(len(points))[:, :68], kernel="thin_plate_spline", smoothing=1e-3)
+    spread = np.zeros((68, *grid.shape[:2]))
+    spread[:, near] = spline(grid[near]).T
+    return spread * (1.0 - smoothstep(distance / SKIN))
+
+
+def _distance(
+    grid: Float[np.ndarray, "rows columns 2"], outline: Float[np.ndarray, "points 2"]
+) -> Float[np.ndarray, "rows columns"]:
+    """Distance from the convex hull of `outline`, 0 inside, slightly smoothed."""
+    hull = cv2.convexHull(outline.astype(np.float32))
+    flat = grid.reshape(-1, 2).astype(np.float32)
+    signed = np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in flat])
+    distance = np.maximum(-signed, 0.0).reshape(grid.shape[:2])
+    step = np.abs(grid[0, 1, 0] - grid[0, 0, 0])
+    return cv2.GaussianBlur(distance, (0, 0), 0.12 / step)
+
+
+def smoothstep(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """0 below 0, 1 above 1, cubic between (zero slope at both ends)."""
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
