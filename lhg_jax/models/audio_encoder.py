@@ -74,7 +74,7 @@ class AudioEncoder(nn.Module):
         mask_BM: Bool[Array, "batch steps"],
         train: bool,
     ) -> LevelArrays:
-        """Returns (low, mid, high), each [B, T', size], compute dtype. Steps outside the mask are not read."""
+        """Returns (low, mid, high), each [B, T', size], compute dtype; steps outside the mask are not ead."""
         x = jnp.where(mask_BM[..., None], log_mel_BMF, 0.0)[..., None].astype(self.dtype)
         padding = [time_padding(3, self.causal), (1, 1)]
         x = nn.Conv(self.filters[0], (3, 3), padding=padding, dtype=self.dtype, name="conv1")(x)
