@@ -1,4 +1,4 @@
-"""Decoder: the listener's motion from the fused features: a recurrent stack that starts at the first frame."""
+"""Decoder: listener motion from the fused features, by a recurrent stack started at the first frame."""
 
 from typing import Any
 

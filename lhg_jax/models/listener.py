@@ -102,17 +102,19 @@ def mask_features(features: speaker.SpeakerFeatures) -> speaker.SpeakerFeatures:
     The log-mel is left alone (a clip's own steps run up to `mel_steps` of its length; see `mel_mask`).
     """
     valid_BT1 = features.valid[..., None]
-    return features.replace(
+    return dataclasses.replace(
+        features,
         mfcc=jnp.where(valid_BT1, features.mfcc, 0.0),
         word_of_frame=jnp.where(features.valid, features.word_of_frame, 0),
         motion=jnp.where(valid_BT1, features.motion, 0.0),
     )
 
 
-def mel_mask(lengths_B: Int[Array, "batch"], steps: int) -> Bool[Array, "batch steps"]:
-    """The log-mel steps that each clip would have alone, none for an empty clip."""
-    own_B = jnp.where(lengths_B > 0, speaker.mel_steps(lengths_B), 0)
-    return jnp.arange(steps)[None] < own_B[:, None]
+def mel_mask(lengths_B: Int[Array, "batch"], frames: int) -> Bool[Array, "batch steps"]:
+    """Of the log-mel steps that go with `frames`, those that each clip would have alone (none if empty)."""
+    steps_of_length = np.array([0] + [speaker.mel_steps(n) for n in range(1, frames + 1)])
+    own_B = jnp.asarray(steps_of_length, jnp.int32)[lengths_B]
+    return jnp.arange(speaker.mel_steps(frames))[None] < own_B[:, None]
 
 
 class MotionScale(nn.Module):
@@ -215,5 +217,5 @@ class Listener(nn.Module):
         if steps != speaker.mel_steps(frames):
             raise ValueError(f"{frames} frames need {speaker.mel_steps(frames)} log-mel steps, not {steps}")
         scaled_BMF = (log_mel_BMF - self.config.mel_offset_db) / self.config.mel_scale_db
-        low, mid, high = self.audio_encoder(scaled_BMF, mel_mask(lengths_B, steps), train)
+        low, mid, high = self.audio_encoder(scaled_BMF, mel_mask(lengths_B, frames), train)
         return low[:, :frames], mid[:, :frames], high[:, :frames]

@@ -22,11 +22,13 @@ class ViCoConfig:
       coeff: coefficients of a frame (official: 73, `DEEP3D_CROP`); >= 1.
       hidden: LSTM units; the fused input has twice as many.
       layers: LSTM layers, one direction, without bias.
+      dropout: rate between layers (official: 0.1); above 0 training needs `rngs={"dropout": key}`.
     """
 
     coeff: int = 73
     hidden: int = 96
     layers: int = 2
+    dropout: float = 0.1
 
 
 class ViCoLSTM(nn.Module):
@@ -41,6 +43,7 @@ class ViCoLSTM(nn.Module):
         speaker_BTC: Float[Array, "batch frame coeff"],
         first_BC: Float[Array, "batch coeff"],
         lengths_B: Int[Array, "batch"],
+        train: bool,
     ) -> Float[Array, "batch frame coeff"]:
         """Row t is the prediction for frame t + 1; rows from `lengths_B` on hold the output layer's bias."""
         hidden, layers = self.config.hidden, self.config.layers
@@ -51,8 +54,10 @@ class ViCoLSTM(nn.Module):
         x = jnp.concatenate([audio_BTA, speaker_BTC], axis=-1)
         x = nn.LayerNorm(LAYER_NORM_EPSILON, name="layernorm_driven")(x)
         x = nn.tanh(nn.Dense(2 * hidden, name="fusion_0")(x))
-        lstm = LSTMStack(hidden, layers, bidirectional=False, use_bias=False, name="lstm_layers")
-        y_BTH, _ = lstm(x, lengths_B, (h0, c0))
+        lstm = LSTMStack(
+            hidden, layers, bidirectional=False, bias=False, dropout=self.config.dropout, name="lstm_layers"
+        )
+        y_BTH, _ = lstm(x, lengths_B, (h0, c0), deterministic=not train)
         return nn.Dense(self.config.coeff, name="dynam_3dmm_fc")(y_BTH)
 
 
@@ -78,7 +83,7 @@ class ViCoListener(nn.Module):
         seen_BTC = features.has_motion[:, None, None] & features.valid[..., None]
         speaker_BTC = jnp.where(seen_BTC, scale.normalise(features.motion), 0.0)
         first_BC = scale.normalise(first_frame)
-        rows_BTC = ViCoLSTM(self.config, name="network")(audio_BTA, speaker_BTC, first_BC, lengths_B)
+        rows_BTC = ViCoLSTM(self.config, name="network")(audio_BTA, speaker_BTC, first_BC, lengths_B, train)
         predicted_BTC = jnp.concatenate([first_BC[:, None], rows_BTC[:, :-1]], axis=1)
         motion_BTC = jnp.where(mask_BT[..., None], scale.restore(predicted_BTC), 0.0)
         nothing = jnp.zeros((*mask_BT.shape, 0), jnp.float32)
