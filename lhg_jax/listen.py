@@ -234,7 +234,7 @@ def open_writer(
 def speaker_timeline(request: Request) -> Timeline:
     """The speaker's own frame times, or 30 frames/s where there is sound alone."""
     if request.speaker and (info := media.probe(request.speaker)).has_video:
-        return Timeline(media.frame_times(request.speaker), info.duration_s)
+        return Timeline(media.frame_times(request.speaker), info.video_end_s)
     info = media.probe(request.audio or request.speaker)
     frames = max(1, math.ceil(info.duration_s * FRAME_RATE - 1e-6))
     return Timeline(np.arange(frames) / FRAME_RATE, frames / FRAME_RATE)
