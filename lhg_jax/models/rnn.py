@@ -88,14 +88,12 @@ class _Stack(nn.Module):
         mask_TB1 = (jnp.arange(x_BTC.shape[1])[:, None] < lengths_B[None])[..., None]
         # Whatever stands in the padding, even NaN, must not reach the weight gradients.
         x_TBC = jnp.where(mask_TB1, jnp.swapaxes(x_BTC, 0, 1), 0).astype(self.dtype)
-        carry_dtype = jnp.promote_types(self.dtype, jnp.float32)
+        states = tuple(state.astype(rnn_kernels.carry_dtype(self.dtype)) for state in states)
         last = []
         for layer in range(self.layers):
             if layer:
                 x_TBC = nn.Dropout(self.dropout)(x_TBC, deterministic=deterministic)
-            start = tuple(
-                tuple(s[layer * count + d].astype(carry_dtype) for s in states) for d in range(count)
-            )
+            start = tuple(tuple(s[layer * count + d] for s in states) for d in range(count))
             x_TBC, end = self._layer(parameters, layer, x_TBC, mask_TB1, start)
             last.extend(end)
         return jnp.swapaxes(x_TBC, 0, 1), tuple(jnp.stack(parts) for parts in zip(*last, strict=True))

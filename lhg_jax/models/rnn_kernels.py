@@ -11,7 +11,7 @@ sequential steps and not 2T. The arguments of a scan are therefore tuples with o
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,11 +39,12 @@ class Cell(NamedTuple):
 
 def _dot(x: Array, w: Array) -> Array:
     """`x @ w` in the type of w, summed in float32 at least."""
-    return jnp.dot(x.astype(w.dtype), w, preferred_element_type=_carry_dtype(w.dtype))
+    return jnp.dot(x.astype(w.dtype), w, preferred_element_type=carry_dtype(w.dtype))
 
 
-def _carry_dtype(dtype: jnp.dtype) -> jnp.dtype:
-    return jnp.promote_types(dtype, jnp.float32)
+def carry_dtype(dtype: Any) -> Any:
+    """Type of the recurrent state for a compute type: float32, or float64 for float64."""
+    return jnp.float64 if dtype == jnp.float64 else jnp.float32
 
 
 def gru_step(
