@@ -14,18 +14,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from lhg_jax.face_model import TEMPLATE, modes
-from lhg_jax.render.head import smoothstep
-from lhg_jax.render.slits import Slit
+from lhg_jax.render.slits import Eye, Mouth
 
 CLOSED = 0.15  # openness at and below which an eye is shut
 WIDEST = 1.25  # openness above which an eye opens no further
 JITTER = 0.03  # interocular distances: mouth openings of this size are tracking noise
-_LASHES = 0.45  # darkness of the line of a closed eye
-_UPPER_LID = 0.85  # part of a blink that the upper lid does
 
 # Outer or left corner first, along the upper edge, then along the lower one.
 EYES = (((36, 37, 38, 39), (36, 41, 40, 39)), ((42, 43, 44, 45), (42, 47, 46, 45)))
-BROWS = ((18, 19, 20), (23, 24, 25))
 MOUTH = ((60, 61, 62, 63, 64), (60, 67, 66, 65, 64))
 # Lip landmarks that follow the inner ones: landmark -> (inner upper, inner lower, part of the gap it shares).
 _LIPS = {
@@ -74,43 +70,25 @@ class Openings:
         self._shape = shape
         axis = down / self._unit
         self._eyes = [
-            self._eye(portrait, landmarks, axis, eye, brow) for eye, brow in zip(EYES, BROWS, strict=True)
+            Eye(portrait, landmarks[list(upper)], landmarks[list(lower)], axis, self._unit)
+            for upper, lower in EYES
         ]
         upper, lower = (landmarks[list(edge)] for edge in MOUTH)
-        reach = 0.45 * self._unit
-        self._mouth = Slit(portrait, upper, lower, axis, (0.28 * self._unit, reach), 0.06 * self._unit)
-        self._columns = [(landmarks[u] + landmarks[v]) / 2 for u, v in zip(*MOUTH, strict=True)]
-        self._along = np.array([axis[1], -axis[0]])
-        self._dark = _cavity_colour(portrait, landmarks)
-
-    def _eye(self, portrait, landmarks, axis, eye, brow) -> Slit:
-        upper, lower = (landmarks[list(edge)] for edge in eye)
-        lid_to_brow = float((upper[1:3].mean(0) - landmarks[list(brow)].mean(0)) @ axis)
-        margin = 0.035 * self._unit
-        lifted = [
-            [0, 0],
-            margin * axis / 2,
-            margin * axis / 2,
-            [0, 0],
-        ]  # the lashes' root, not the detector's edge
-        reach = (max(0.8 * lid_to_brow, 0.12 * self._unit), 0.12 * self._unit)
-        return Slit(portrait, upper - lifted, lower, axis, reach, margin)
+        self._mouth = Mouth(portrait, upper, lower, axis, self._unit, _cavity_colour(portrait, landmarks))
+        self._columns = (upper + lower) / 2 @ np.array([axis[1], -axis[0]])
 
     def apply(
         self, canvas: UInt8[np.ndarray, "height width 3"], displacement: Float[np.ndarray, "68 3"]
     ) -> None:
         """Draws the openings into `canvas` (a copy of the portrait) for landmarks moved by `displacement`."""
-        for slit, eye in zip(self._eyes, EYES, strict=True):
-            openness = self._openness(eye, displacement[:, 1])
+        for eye, edges in zip(self._eyes, EYES, strict=True):
+            openness = self._openness(edges, displacement[:, 1])
             if openness != 1.0:
-                seam = _LASHES * float(smoothstep(np.array((0.5 - openness) / 0.5)))
-                canvas[slit.box] = slit.render(slit.gap * np.float32(openness), _UPPER_LID, None, seam)
+                canvas[eye.box] = eye.render(openness)
         changes = [displacement[v, 1] - displacement[u, 1] for u, v in zip(*MOUTH, strict=True)]
         changes[0] = changes[-1] = 0.0
         if np.any(changes):
-            canvas[self._mouth.box] = self._mouth.render(
-                self._mouth_gap(np.array(changes)), 0.5, self._dark, 0.0
-            )
+            canvas[self._mouth.box] = self._mouth.render(self._mouth_gap(np.array(changes)))
 
     def _openness(self, eye, dy: Float[np.ndarray, "68"]) -> float:
         (_, a, b, _), (_, c, d, _) = eye
@@ -122,8 +100,7 @@ class Openings:
         return float(np.clip((openness - CLOSED) / (1.0 - CLOSED), 0.0, 1.0))
 
     def _mouth_gap(self, changes: Float[np.ndarray, "5"]) -> Float[np.ndarray, "rows columns"]:
-        positions = np.array([point @ self._along for point in self._columns])
-        change = self._mouth.curve(positions, changes) * self._unit * self._mouth.inside
+        change = self._mouth.curve(self._columns, changes) * self._unit * self._mouth.inside
         closed = np.exp(-self._mouth.gap.max() / (0.05 * self._unit)) * JITTER * self._unit
         opening = np.maximum(change, 0.0)
         change = np.where(change > 0, opening * opening / (opening + closed + 1e-6), change)
