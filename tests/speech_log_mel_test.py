@@ -50,7 +50,7 @@ def test_steps_at_fractional_hop_are_centred_at_rounded_samples():
 
 
 def test_a_click_is_loudest_at_its_own_step():
-    for step in (0, 40, 601):  # the last one in the third chunk
+    for step in (0, 40, 601):  # the last one in the second chunk
         wave = np.zeros(16000 * 11, np.float32)
         wave[round(step * 16000 / 60)] = 1.0
         assert log_mel(wave, 330).max(axis=1).argmax() == step

@@ -23,9 +23,9 @@ def mfcc(wave: Float[np.ndarray, "samples"], frames: int) -> Float[np.ndarray, "
 def mfcc_of_log_mel(log_mel: Float[np.ndarray, "steps 128"], frames: int) -> Float[np.ndarray, "frames 39"]:
     """MFCC from a clip's log-mel: mel step 2t + 1 is the one whose centre is the centre of frame t.
 
-    Equal to `librosa.feature.mfcc(S=log_mel[1::2].T, n_mfcc=13)` stacked with `librosa.feature.delta` of orders 1
-    and 2 in mode "nearest" (the clip's first and last row go on for ever), which exists for one frame, too.
-    Levels are relative to the clip's maximum, as those of `log_mel`: row 0 of the coefficients lies in [-906, 0].
+    Equal to `librosa.feature.mfcc(S=log_mel[1::2].T, n_mfcc=13)` stacked with `librosa.feature.delta` of
+    orders 1 and 2 in mode "nearest" (the first and the last row go on for ever), which one frame has, too.
+    Levels are relative to the clip's maximum, as those of `log_mel`: coefficient 0 lies in [-906, 0].
     """
     static = log_mel[1 : 2 * frames : 2] @ _dct().T
     return np.concatenate([static, _difference(static, 1), _difference(static, 2)], axis=1)
@@ -40,7 +40,7 @@ def _dct() -> Float[np.ndarray, "13 128"]:
 
 
 def _difference(rows: Float[np.ndarray, "frames coeff"], order: int) -> Float[np.ndarray, "frames coeff"]:
-    """Derivative of the polynomial of degree `order` fitted to 9 frames (Savitzky and Golay 1964), per frame."""
+    """Derivative of the polynomial of degree `order` fitted to 9 frames, per frame (Savitzky-Golay)."""
     offsets = np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
     fit = np.linalg.pinv(np.vander(offsets, order + 1, increasing=True))
     kernel = (math.factorial(order) * fit[order]).astype(np.float32)
