@@ -1,0 +1,83 @@
+"""Opening media files with PyAV: one clock, one kind of error, no chatter on the terminal."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lhg_jax.errors import MissingExtraError, UserError
+
+try:
+    import av
+    import av.logging
+except ImportError:  # pragma: no cover
+    raise MissingExtraError("reading and writing media", "pipeline") from None
+
+# libav writes to stderr by itself; what matters to the user arrives as an exception.
+av.logging.set_level(av.logging.PANIC)
+av.logging.set_libav_level(av.logging.PANIC)
+
+
+@contextlib.contextmanager
+def user_errors(path: str | os.PathLike, verb: str = "read") -> Iterator[None]:
+    """Turns what libav and the operating system raise into a `UserError` that names `path`."""
+    try:
+        yield
+    except av.error.InvalidDataError:
+        raise UserError(f"{path}: not a media file, or damaged") from None
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise UserError(f"{path}: cannot be {'written' if verb == 'write' else 'read'} ({reason})") from error
+
+
+def require_file(path: str | os.PathLike) -> None:
+    """Raises `UserError` unless `path` is a file with something in it."""
+    with user_errors(path):
+        if not Path(path).exists():
+            raise UserError(f"{path}: no such file")
+        if not Path(path).is_file():
+            raise UserError(f"{path}: is a folder or a device, not a media file")
+        if Path(path).stat().st_size == 0:
+            raise UserError(f"{path}: is empty (0 bytes)")
+
+
+def url(path: str | os.PathLike) -> str:
+    """A name that libav takes for a local file whatever characters it holds ('a:b.mp4' is no protocol)."""
+    return f"file:{os.fspath(path)}"
+
+
+@contextlib.contextmanager
+def open_input(path: str | os.PathLike) -> Iterator[Any]:
+    """Opens a media file for reading; yields the PyAV container. Raises `UserError`."""
+    require_file(path)
+    with user_errors(path), av.open(url(path), metadata_errors="replace") as container:
+        yield container
+
+
+def video_stream(container: Any) -> Any | None:
+    """The first video stream that is not a cover picture, or None."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            stream.thread_type = "AUTO"
+            return stream
+    return None
+
+
+def audio_stream(container: Any) -> Any | None:
+    """The first audio stream that can be decoded, or None."""
+    streams = [s for s in container.streams.audio if s.codec_context is not None]
+    return streams[0] if streams else None
+
+
+def clock_zero(container: Any) -> float:
+    """Where a file's clock starts, in seconds of its own time stamps: time 0 of everything in this package.
+
+    It is the earliest start of any stream (transport streams start anywhere), but sound before 0 is the
+    encoder's priming and does not move the clock: MPEG-4 and Matroska both count presentation from 0.
+    """
+    start_s = max((container.start_time or 0) / av.time_base, 0.0)
+    video = video_stream(container)
+    if video is None or video.start_time is None:
+        return start_s
+    return min(start_s, float(video.start_time * video.time_base))
