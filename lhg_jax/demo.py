@@ -7,12 +7,12 @@ recorded synthetic motion, with the synthetic speech in `assets/`. From there on
 from importlib import resources
 from pathlib import Path
 
-import matplotlib.cbook
+import matplotlib
 import numpy as np
 from skimage import data, io
 
 from lhg_jax import faces, media, render
-from lhg_jax.listen import Request
+from lhg_jax.request import Request
 from lhg_jax.motion import load_motion
 
 ASSETS = resources.files("lhg_jax") / "assets"
@@ -36,8 +36,7 @@ def demo_request(output: Path) -> Request:
 
 def make_speaker(path: Path) -> None:
     """Renders the speaker's clip."""
-    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
-        image = media.read_image(Path(file.name))
+    image = media.read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
     motion = load_motion(Path(str(ASSETS / "demo_speech.motion.npz")))
     renderer_class = render.get_renderer("mesh")
     fit = faces.get_tracker(renderer_class.space).track_image(image)

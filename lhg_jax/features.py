@@ -23,8 +23,7 @@ def mel_steps(frames: int) -> int:
     return 2 * encoder_frames(frames) + 2
 
 
-@flax.struct.dataclass
-class SpeakerFeatures:
+class SpeakerFeatures(flax.struct.PyTreeNode):
     """One clip (no leading axis) or a padded batch (leading axis B). T frames at 30 frames/s.
 
     Attributes:

@@ -60,7 +60,8 @@ def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     check(options)
     use_compilation_cache()
-    from lhg_jax.listen import Pipeline, Style  # the stages take seconds to import: after the cheap errors
+    from lhg_jax.listen import Pipeline  # the stages take seconds to import: after the cheap errors
+    from lhg_jax.request import Style
 
     pipeline = Pipeline(
         checkpoint=options.checkpoint, renderer=options.renderer, asr=options.asr, face=options.face
@@ -100,7 +101,7 @@ def use_compilation_cache() -> None:
 def requests(options: Options) -> list:
     """The clips to make: one, those of a batch, or the demo."""
     from lhg_jax.demo import demo_request
-    from lhg_jax.listen import Request
+    from lhg_jax.request import Request
 
     if options.batch:
         return read_batch(options.batch, options.side_by_side)
@@ -119,7 +120,7 @@ def with_pair(output: Path) -> dict[str, Path]:
 
 def read_batch(path: Path, side_by_side: bool) -> list:
     """One request for each row of a csv; its relative paths start at the csv's folder."""
-    from lhg_jax.listen import Request
+    from lhg_jax.request import Request
 
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))

@@ -4,7 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
-import matplotlib.cbook
+import matplotlib
 import numpy as np
 import pytest
 import skimage.data
@@ -27,8 +27,7 @@ def voice(seconds: float) -> np.ndarray:
 
 
 def face_image() -> np.ndarray:
-    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
-        image = media.read_image(Path(file.name))
+    image = media.read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
     return np.ascontiguousarray(image[:512:2, 64:448:2])
 
 
