@@ -55,7 +55,7 @@ class ViCoLSTM(nn.Module):
         x = nn.LayerNorm(LAYER_NORM_EPSILON, name="layernorm_driven")(x)
         x = nn.tanh(nn.Dense(2 * hidden, name="fusion_0")(x))
         lstm = LSTMStack(
-            hidden, layers, bidirectional=False, bias=False, dropout=self.config.dropout, name="lstm_layers"
+            hidden, layers, bidirectional=False, use_bias=False, dropout=self.config.dropout, name="lstm_layers"
         )
         y_BTH, _ = lstm(x, lengths_B, (h0, c0), deterministic=not train)
         return nn.Dense(self.config.coeff, name="dynam_3dmm_fc")(y_BTH)
