@@ -58,14 +58,14 @@ def follow(signal: np.ndarray, delay_s: float, time_constant_s: float) -> np.nda
 
 
 def drift(rng: np.random.Generator, times_s: np.ndarray, amplitude: float, band_hz: tuple[float, float]):
-    """A slow wandering: three sinusoids of random phase and frequency, standard deviation about `amplitude`."""
+    """A slow wandering: three sinusoids of random phase and frequency, of standard deviation `amplitude`."""
     frequencies, phases = rng.uniform(*band_hz, 3), rng.uniform(0, 2 * np.pi, 3)
     waves = np.sin(2 * np.pi * np.outer(times_s, frequencies) + phases)
     return amplitude * np.sqrt(2 / 3) * waves.sum(axis=1)
 
 
 def smooth_noise(rng: np.random.Generator, frames: int, scales: np.ndarray) -> np.ndarray:
-    """Gaussian noise [frames, len(scales)] smooth over a fifth of a second, with the given standard deviations."""
+    """Gaussian noise [frames, len(scales)] smooth over a fifth of a second; `scales`: standard deviations."""
     sigma = 3.0  # frames
     noise = scipy.ndimage.gaussian_filter1d(rng.standard_normal((frames, len(scales))), sigma, axis=0)
     return noise * np.sqrt(2 * np.sqrt(np.pi) * sigma) * scales
@@ -76,7 +76,7 @@ def random_times(
 ) -> list[float]:
     """Times (s) of a Poisson process, without those closer than `gap_s` to one another or to a taken time."""
     times: list[float] = sorted(taken)
-    fresh = []
+    fresh: list[float] = []
     for time_s in np.sort(rng.uniform(0, duration_s, rng.poisson(rate_per_min * duration_s / 60))):
         if all(abs(time_s - other) >= gap_s for other in (*times, *fresh)):
             fresh.append(float(time_s))

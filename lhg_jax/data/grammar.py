@@ -1,7 +1,7 @@
 """What the speakers of synthetic dyads say: a small grammar with sentiment and negation.
 
-A sentence is a template of phrases; `{slot}` is filled from a list of words or short expressions, `{slot+}` and
-`{slot-}` from its positive or negative half. The lexicon is our own; adjacent repetition of a topic makes a story.
+A sentence is a template of phrases; `{slot}` is filled from a list of words or expressions, `{slot+}` or
+`{slot-}` from its positive or negative half, which together are the sentiment lexicon (our own).
 """
 
 import dataclasses
@@ -10,29 +10,20 @@ import re
 import numpy as np
 
 NEGATIONS = frozenset(
-    "not never nobody nothing no none neither nowhere don't didn't can't won't isn't wasn't".split()
+    ("not", "never", "nobody", "nothing", "no", "don't", "didn't", "can't", "won't", "isn't", "wasn't")
 )
 
-POSITIVE = frozenset(
-    """love loved enjoyed adored admired wonderful lovely great fantastic beautiful amazing delightful excellent
-    brilliant perfect charming happy glad proud cheerful friendly kind generous funny grateful delicious sunny
-    laughed smiled celebrated""".split()
-)
-NEGATIVE = frozenset(
-    """hated regretted dreaded feared terrible awful horrible boring dreadful disappointing sad ugly painful miserable
-    rude angry cruel lonely worried ashamed nasty freezing lazy cried complained suffered quarrelled""".split()
-)
-
-_SLOTS = {
-    "event": "trip|party|concert|wedding|lecture|journey|dinner|picnic|meeting|holiday|match|film|play|lesson|visit",
-    "place": "village|harbour|museum|theatre|market|library|station|garden|castle|island|school|hotel|bakery|park",
-    "thing": "letter|painting|bicycle|jacket|camera|piano|photograph|table|map|lamp|boat|chair|mirror|clock|basket",
+_CHOICES = {
+    "event": "trip|party|concert|wedding|lecture|journey|dinner|picnic|meeting|match|film|play|lesson",
+    "place": "village|harbour|museum|theatre|market|library|station|garden|castle|school|hotel|bakery|park",
+    "thing": "letter|painting|bicycle|jacket|camera|piano|photograph|table|map|lamp|boat|chair|mirror|clock",
     "food": "soup|bread|coffee|cake|fish|salad|cheese|breakfast|apple pie|lemonade",
-    "person": "my brother|my sister|our neighbour|my teacher|the doctor|my uncle|the driver|my cousin|her friend"
-    "|the new student|my daughter|the old captain",
-    "day": "on Monday|on Friday|last summer|yesterday|this morning|in the evening|two weeks ago|after lunch|last winter",
-    "where": "near the river|at the corner|behind the church|on the second floor|by the lake|across the street"
-    "|in the north|outside the town",
+    "person": "my brother|my sister|our neighbour|my teacher|the doctor|my uncle|the driver|my cousin"
+    "|her friend|the new student|my daughter|the old captain",
+    "day": "on Monday|on Friday|last summer|yesterday|this morning|in the evening|two weeks ago|after lunch"
+    "|last winter",
+    "where": "near the river|at the corner|behind the church|on the second floor|by the lake"
+    "|across the street|in the north|outside the town",
     "move": "drove|walked|travelled|went|moved|cycled|returned",
     "do": "carried|bought|cleaned|found|borrowed|measured|repaired|sold|described|moved",
     "count": "two|three|four|five|six|seven|ten|twelve|twenty",
@@ -41,18 +32,27 @@ _SLOTS = {
     "which": "old|new|small|large|quiet|modern|ordinary|little|famous|busy",
     "taste+": "delicious|wonderful|excellent|perfect|fantastic",
     "taste-": "awful|terrible|horrible|disappointing|nasty",
-    "was+": "wonderful|lovely|great|fantastic|beautiful|amazing|delightful|excellent|brilliant|perfect|charming",
+    "was+": "wonderful|lovely|great|fantastic|beautiful|amazing|delightful|excellent|brilliant|perfect"
+    "|charming",
     "was-": "terrible|awful|horrible|boring|dreadful|disappointing|painful|miserable|ugly",
     "felt+": "happy|glad|proud|cheerful|grateful",
     "felt-": "sad|lonely|worried|ashamed|miserable|angry",
     "like+": "loved|enjoyed|adored|admired",
-    "like-": "hated|regretted|dreaded|feared",
+    "like-": "hated|regretted|dreaded|despised",
     "kind+": "kind|friendly|generous|funny|charming|cheerful",
     "kind-": "rude|cruel|lazy|nasty|angry|boring",
     "act+": "laughed|smiled|celebrated",
     "act-": "cried|complained|quarrelled|suffered",
 }
-_SLOTS = {name: tuple(words.split("|")) for name, words in _SLOTS.items()}
+_SLOTS = {name: tuple(words.split("|")) for name, words in _CHOICES.items()}
+
+
+def _lexicon(sign: str) -> frozenset[str]:
+    """Words of every slot of that sign."""
+    return frozenset(word for name, words in _SLOTS.items() if name.endswith(sign) for word in words)
+
+
+POSITIVE, NEGATIVE = _lexicon("+"), _lexicon("-")
 
 # ',' ends a phrase that goes on, '.' one that is complete.
 _NEUTRAL = (
@@ -102,7 +102,7 @@ class Phrase:
 
 
 def sentence(rng: np.random.Generator, mood: int) -> tuple[Phrase, ...]:
-    """A random sentence. `mood` is -1, 0 or 1: what it says is bad, neither or good; a quarter hold a negation."""
+    """A random sentence, bad, neutral or good (`mood` -1, 0, 1) in what it says; a quarter negate."""
     negated = rng.random() < 0.25
     if mood == 0:
         template = rng.choice(_NEGATED_NEUTRAL if negated else _NEUTRAL)
@@ -112,6 +112,7 @@ def sentence(rng: np.random.Generator, mood: int) -> tuple[Phrase, ...]:
     opposite = "-" if mood > 0 else "+"
     text = str(template).replace("~", plus_or_minus).replace("!", opposite)
     text = re.sub(r"{([a-z]+[+-]?)}", lambda slot: str(rng.choice(_SLOTS[slot[1]])), text)
+    text = re.sub(r"\ba (?=[aeio])", "an ", text)
     pieces = re.findall(r"([^,.]+)([,.])", text)
     return tuple(Phrase(tuple(words.split()), end) for words, end in pieces)
 

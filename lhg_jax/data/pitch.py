@@ -5,8 +5,8 @@ import scipy.signal
 from jaxtyping import Float
 
 PITCH_RATE = 100  # frames/s
-_WINDOW_S = 0.04
-_RANGE_HZ = (65.0, 400.0)
+_WINDOW_S = 0.05
+_RANGE_HZ = (50.0, 400.0)
 _VOICING = 0.6  # least normalised autocorrelation of a voiced frame
 _SILENCE = 0.02  # least RMS of a voiced frame, relative to the loudest frame
 

@@ -23,10 +23,11 @@ ATTITUDES = ("positive", "neutral", "negative")
 class ListenerParams:
     """The rules' parameters. Triples are for a positive, neutral and negative attitude.
 
-    Nods answer a region of low pitch (Ward & Tsukahara 2000, "Prosodic features which cue back-channel responses
-    in English and Japanese"): P1 pitch below the `cue_percentile`-th percentile, P2 for `cue_region_s`, P3 after
-    `cue_speech_s` of speech, P4 none in the time before (`nod_gap_s`; the paper's 0.8 s for a positive listener),
-    P5 after a wait of `nod_lag_s`. Shape after Hadar, Steiner & Rose (1985): 2-3 damped cycles.
+    Nods answer a region of low pitch (Ward & Tsukahara 2000, "Prosodic features which cue back-channel
+    responses in English and Japanese"): P1 pitch below the `cue_percentile`-th percentile, P2 for
+    `cue_region_s`, P3 after `cue_speech_s` of speech, P4 none in the time before (`nod_gap_s`; the paper's
+    0.8 s for a positive listener), P5 after a wait of `nod_lag_s`. Shape after Hadar, Steiner & Rose (1985):
+    2-3 damped cycles.
 
     Attributes:
       cue_percentile: percentile of the clip's voiced pitch, 0-100.
@@ -41,13 +42,13 @@ class ListenerParams:
       shake_deg: largest yaw at expressivity 1, degrees.
       shake_hz: cycles/s.
       shake_cycles: cycles of a shake.
-      smile_delay_s: sentiment of the words shows on the listener (Bavelas et al. 2000; facial mimicry: Dimberg et
-        al. 2000) after this delay, s ...
+      smile_delay_s: sentiment of the words shows on the listener (Bavelas et al. 2000; mimicry: Dimberg
+        et al. 2000) after this delay, s ...
       smile_time_s: ... through a second-order low-pass with this time constant, s.
       smile_hold_s: a word counts until this long after its end, s.
       smile_size: share of the full smile (or frown) at expressivity 1.
-      mirror_delay_s: the listener takes up the speaker's slow head pose (Chartrand & Bargh 1999; 0.6 s late in
-        Hale et al. 2020) after this delay, s ...
+      mirror_delay_s: the listener takes up the speaker's slow head pose (Chartrand & Bargh 1999; 0.6 s late
+        in Hale et al. 2020) after this delay, s ...
       mirror_time_s: ... through a second-order low-pass with this time constant, s.
       blink_lag_s: blink after a sentence's end (Nakano & Kitazawa 2010), s.
       blink_per_min: random blinks, which nobody can predict.
@@ -63,7 +64,7 @@ class ListenerParams:
     cue_speech_s: float = 0.7
     nod_lag_s: float = 0.7
     nod_gap_s: tuple[float, float, float] = (0.8, 1.6, 3.2)
-    nod_deg: tuple[float, float, float] = (6.0, 5.0, 4.0)
+    nod_deg: tuple[float, float, float] = (7.0, 6.0, 5.0)
     nod_hz: float = 2.3
     nod_cycles: tuple[int, int] = (2, 3)
     shake_lag_s: float = 0.45
@@ -80,12 +81,12 @@ class ListenerParams:
     blink_per_min: float = 9.0
     blink_gap_s: float = 1.0
     blink_s: float = 0.27
-    noise_deg: float = 0.15
+    noise_deg: float = 0.1
     noise_exp: float = 0.002
     noise_trans: float = 0.002
 
 
-# Facing each other, a mirror image tilts to the other side of its own camera's picture: yaw and roll change sign.
+# Facing each other, a mirror image tilts to the other side of its own camera's picture.
 MIRROR_SIGNS = np.array([1.0, -1.0, -1.0])
 
 
@@ -127,7 +128,7 @@ def random_style(rng: np.random.Generator) -> Style:
 
 
 def first_frame(style: Style, rng: np.random.Generator) -> Float[np.ndarray, "70"]:
-    """The portrait: a resting face in a random pose that hints at the style. trans = 0, as in any portrait."""
+    """The portrait: a resting face in a random pose that hints at the style; trans = 0 as in any portrait."""
     values = np.zeros(LANDMARK.size)
     raised, smiling, frowning, opened = rng.normal(0, (0.08, 0.05, 0.05, 0.03))
     smiling += 0.35 * (style.attitude == "positive")
@@ -210,7 +211,7 @@ def smile_response(speech: Speech, frames: int, params: ListenerParams) -> Float
 
 
 def mirror_response(speaker: Motion, params: ListenerParams) -> Float[np.ndarray, "frames 3"]:
-    """How the listener's pose follows the speaker's, before the gain: rad from the first frame, low-passed."""
+    """How the listener's pose follows the speaker's before the gain: low-passed, rad from the first frame."""
     turned = (speaker.part("angle") - speaker.part("angle")[0]) * MIRROR_SIGNS
     return curves.follow(turned, params.mirror_delay_s, params.mirror_time_s)
 

@@ -19,9 +19,9 @@ SPLITS = ("train", "valid", "test")
 class DyadParams:
     """Everything that can be set in the simulator."""
 
-    speech: SpeechParams = SpeechParams()
-    speaker: SpeakerParams = SpeakerParams()
-    listener: ListenerParams = ListenerParams()
+    speech: SpeechParams = dataclasses.field(default_factory=SpeechParams)
+    speaker: SpeakerParams = dataclasses.field(default_factory=SpeakerParams)
+    listener: ListenerParams = dataclasses.field(default_factory=ListenerParams)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,10 @@ class Dyad:
     params: ListenerParams
 
 
-def synthesise(seed: int, index: int, params: DyadParams = DyadParams()) -> Dyad:
+_DEFAULT = DyadParams()
+
+
+def synthesise(seed: int, index: int, params: DyadParams = _DEFAULT) -> Dyad:
     """Makes dyad `index` of the set `seed`: the same bytes in any order, process or number of workers.
 
     Args:
@@ -83,13 +86,13 @@ def synthesise(seed: int, index: int, params: DyadParams = DyadParams()) -> Dyad
     )
 
 
-def dyads_for_hours(hours: float, params: DyadParams = DyadParams()) -> int:
+def dyads_for_hours(hours: float, params: DyadParams = _DEFAULT) -> int:
     """How many dyads make up `hours` on average."""
     return math.ceil(hours * 3600 / np.mean(params.speech.clip_s))
 
 
 def split_seed(seed: int, split: str) -> int:
-    """The seed of a split of the set `seed`: no two splits of any sets share a dyad. KeyError names the splits."""
+    """Seed of a split of the set `seed`; no two splits of any sets share a dyad. KeyError names them."""
     if split not in SPLITS:
         raise KeyError(f"no split {split!r}: there are {', '.join(SPLITS)}")
     return len(SPLITS) * seed + SPLITS.index(split)

@@ -1,4 +1,4 @@
-"""How the speaker of a synthetic dyad moves: lips with the sound, a face with feeling, beats, a wandering head."""
+"""How the speaker of a synthetic dyad moves: lips, a face with feeling, beats, a wandering head."""
 
 import dataclasses
 
@@ -44,7 +44,7 @@ class SpeakerParams:
     noise_trans: float = 0.003
 
 
-# Mouth opening of vowels, by the first letter of espeak-ng's mnemonic; consonants open a little, bilabials close.
+# Mouth opening by the first letter of espeak-ng's mnemonic; other consonants open a little, bilabials close.
 _OPENNESS = {
     "a": 1.0,
     "A": 1.0,
@@ -65,7 +65,7 @@ _BILABIAL = frozenset("mbp")
 def compose(
     base: Float[np.ndarray, "70"], actions: dict[str, np.ndarray], angle_deg: np.ndarray, noise: np.ndarray
 ) -> Motion:
-    """Motion = base + sum of actions (each a curve over frames) + angles (degrees) + noise, LANDMARK space."""
+    """Motion = base + noise + actions (a curve over frames each) + angles (degrees), LANDMARK space."""
     values = base + noise
     for name, curve in actions.items():
         values[:, LANDMARK.slice("exp")] += curve[:, None] * action(name)

@@ -1,4 +1,4 @@
-"""Speech of a synthetic dyad: phrases, pauses, low-pitch endings, room noise, and everything known about them."""
+"""Speech of a synthetic dyad: phrases, pauses, low-pitch endings, room noise, and the truth about them."""
 
 import dataclasses
 import math
@@ -39,7 +39,7 @@ class SpeechParams:
     silent: float = 0.05
     late_start: float = 0.2
     late_start_s: tuple[float, float] = (1.5, 4.0)
-    pause_s: tuple[float, float] = (0.6, 1.6)
+    pause_s: tuple[float, float] = (0.4, 1.3)
     short_pause_s: tuple[float, float] = (0.15, 0.4)
     inviting: float = 0.6
     low_pitch_percent: tuple[int, int] = (-40, -25)

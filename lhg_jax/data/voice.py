@@ -178,7 +178,7 @@ class Espeak:
 
 
 def _markup(tokens: Sequence[Token], end: str) -> tuple[str, list[int]]:
-    """SSML of a phrase, and the character at which each token starts in it. ValueError on markup in a token."""
+    """SSML of a phrase, and the character at which each token starts. ValueError on markup in a token."""
     ssml, positions = "", []
     for pitch, group in itertools.groupby(tokens, key=lambda token: token.pitch_percent):
         ssml += f'<prosody pitch="{pitch:+d}%">' if pitch else ""
