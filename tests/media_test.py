@@ -35,7 +35,7 @@ def make_wave(seconds, rate, channels=1, seed=1):
 def mux_audio(container, stream, wave, rate, layout, start_s=0.0):
     context = stream.codec_context
     resampler = av.AudioResampler(context.format, context.layout, context.rate, context.frame_size or None)
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave), "fltp", layout)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave.T.reshape(1, -1)), "flt", layout)
     frame.sample_rate, frame.pts, frame.time_base = rate, round(start_s * rate), Fraction(1, rate)
     for part in [*resampler.resample(frame), *resampler.resample(None)]:
         container.mux(stream.encode(part))
@@ -51,7 +51,7 @@ def make_video(
     with av.open(str(path), "w", options=container_options or {}) as out:
         stream = out.add_stream(codec, rate=rate)
         stream.width, stream.height = size
-        stream.pix_fmt = "pal8" if codec == "gif" else "yuv420p"
+        stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
         if ticks is not None:
             stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
         if rotation:
@@ -122,7 +122,9 @@ def test_variable_rate_round_trip(tmp_path, suffix):
     assert out.video_end_s == pytest.approx(media.probe(source).video_end_s, abs=1e-9)
 
 
-@pytest.mark.parametrize("suffix,codec", [("avi", "mpeg4"), ("ts", "libx264"), ("gif", "gif"), ("mkv", "libx264")])
+@pytest.mark.parametrize(
+    "suffix,codec", [("avi", "mpeg4"), ("ts", "libx264"), ("gif", "gif"), ("mkv", "libx264")]
+)
 def test_other_containers_count_and_time(tmp_path, suffix, codec):
     source = make_video(tmp_path / f"in.{suffix}", 25, 12, codec=codec)
     times = media.frame_times(source)
@@ -172,7 +174,12 @@ def test_display_rotation_is_applied(tmp_path, rotation, turns):
 def test_colours_survive(tmp_path):
     """Saturated flat colours come back within a few levels: matrix and range are those the file states."""
     image = np.zeros((48, 64, 3), np.uint8)
-    image[:, :16], image[:, 16:32], image[:, 32:48], image[:, 48:] = (220, 30, 40), (20, 200, 60), (30, 40, 210), 128
+    image[:, :16], image[:, 16:32], image[:, 32:48], image[:, 48:] = (
+        (220, 30, 40),
+        (20, 200, 60),
+        (30, 40, 210),
+        128,
+    )
     with media.VideoWriter(tmp_path / "out.mp4", 64, 48, np.zeros(1)) as writer:
         writer.write(image)
     back = next(media.read_frames(tmp_path / "out.mp4")).image
@@ -208,12 +215,15 @@ def test_audio_files_keep_their_time(tmp_path, suffix, tolerance, rate):
     assert info.has_audio and not info.has_video and info.frames == 0 and info.sample_rate == rate
     back = media.read_audio(path, rate)
     assert back.dtype == np.float32
-    assert abs(len(back) - len(wave)) <= (0 if suffix != "mp3" else 1152)
+    # Lossy codecs end on a whole block of samples.
+    assert 0 <= len(back) - len(wave) <= (0 if suffix in ("wav", "flac") else 1152)
     assert np.sqrt(np.mean((back[2000:18000] - wave[2000:18000]) ** 2)) < tolerance
 
 
 @pytest.mark.parametrize("layout", ["mono", "stereo", "5.1", "7.1"])
-@pytest.mark.parametrize("codec,rate", [("pcm_s16le", 8000), ("pcm_f32le", 22050), ("pcm_s32le", 96000), ("flac", 44100)])
+@pytest.mark.parametrize(
+    "codec,rate", [("pcm_s16le", 8000), ("pcm_f32le", 22050), ("pcm_s32le", 96000), ("flac", 44100)]
+)
 def test_any_rate_channels_and_format(tmp_path, layout, codec, rate):
     source = make_video(tmp_path / "in.mkv", audio=codec, audio_rate=rate, layout=layout)
     wave = media.read_audio(source)
@@ -262,18 +272,19 @@ def test_gap_in_the_sound_stays_silent(tmp_path):
 
 
 @pytest.mark.parametrize("suffix,codec,copied", [
-    ("mp4", "aac", "aac"), ("mkv", "libmp3lame", "mp3float"), ("mkv", "ac3", "ac3"), ("mkv", "libopus", "opus"),
-    ("mkv", "flac", "flac"), ("mkv", "pcm_s16le", "aac"), ("mkv", "pcm_f32le", "aac"), ("mkv", "libvorbis", "aac"),
+    ("mp4", "aac", "aac"), ("mp4", "libmp3lame", "mp3"), ("mkv", "libmp3lame", "mp3"), ("mp4", "alac", "alac"),
+    ("mkv", "flac", "flac"), ("mkv", "ac3", "aac"), ("mkv", "libopus", "aac"), ("mkv", "pcm_s16le", "aac"),
+    ("mkv", "pcm_f32le", "aac"),
 ])  # fmt: skip
 def test_sound_is_copied_where_mp4_holds_the_codec(tmp_path, suffix, codec, copied):
     source = make_video(tmp_path / f"in.{suffix}", audio=codec, audio_rate=48000)
     copy_through(source, tmp_path / "out.mp4")
     with av.open(str(tmp_path / "out.mp4")) as container:
-        assert container.streams.audio[0].codec.name == copied
+        assert container.streams.audio[0].codec.canonical_name == copied
     same = packets_of(source, "audio") == packets_of(tmp_path / "out.mp4", "audio")
     assert same == (copied != "aac" or codec == "aac")
     a, b = media.read_audio(source), media.read_audio(tmp_path / "out.mp4")
-    assert abs(len(a) - len(b)) <= 160
+    assert abs(len(a) - len(b)) <= 1024 * 16000 // 48000
     assert np.corrcoef(a[800:7000], b[800:7000])[0, 1] > 0.98
 
 
@@ -285,7 +296,8 @@ def test_sound_from_another_file(tmp_path, seconds):
     out = copy_through(source, tmp_path / "out.mp4", audio_from=tmp_path / "b.wav")
     assert out.frames == 12 and out.video_end_s == pytest.approx(0.48)
     assert out.duration_s == pytest.approx(max(0.48, seconds), abs=2e-3)
-    assert len(media.read_audio(tmp_path / "out.mp4")) == pytest.approx(seconds * 16000, abs=2)
+    samples = len(media.read_audio(tmp_path / "out.mp4"))
+    assert 0 <= samples - seconds * 16000 <= 1024 * 16000 / 22050 + 1  # a whole AAC block
 
 
 def test_sound_from_an_array(tmp_path):
@@ -293,8 +305,8 @@ def test_sound_from_an_array(tmp_path):
     source = make_video(tmp_path / "in.mp4")
     copy_through(source, tmp_path / "out.mp4", audio=wave, audio_from=None)
     back = media.read_audio(tmp_path / "out.mp4")
-    assert len(back) == len(wave)
-    assert np.corrcoef(back, wave)[0, 1] > 0.98
+    assert 0 <= len(back) - len(wave) < 1024  # a whole AAC block
+    assert np.corrcoef(back[: len(wave)], wave)[0, 1] > 0.98
 
 
 def test_cover_picture_is_no_video(tmp_path):
@@ -499,7 +511,11 @@ def test_folders_are_created_and_bad_places_are_errors(tmp_path):
     (tmp_path / "dir.mp4").mkdir()
     source = make_video(tmp_path / "in.mp4")
     assert copy_through(source, tmp_path / "new" / "deep" / "out.mp4").frames == 12
-    for path, words in [("file/out.mp4", "cannot be written"), ("dir.mp4", "is a folder"), ("out.avi", ".mp4")]:
+    for path, words in [
+        ("file/out.mp4", "cannot be written"),
+        ("dir.mp4", "is a folder"),
+        ("out.avi", ".mp4"),
+    ]:
         with pytest.raises(UserError, match=words) as error:
             copy_through(source, tmp_path / path)
         assert str(tmp_path / path) in str(error.value)

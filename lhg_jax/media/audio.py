@@ -59,7 +59,7 @@ def _resampled(
             yield start_s, _mono(resampler.resample(None))
             resampler, start_s = None, None
         if resampler is None:
-            resampler = libav.av.AudioResampler("fltp", frame.layout, sample_rate)
+            resampler = libav.av.AudioResampler("flt", frame.layout, sample_rate)
             start_s = frame_s
         expected_s = frame_s + frame.samples / frame.sample_rate
         wave = _mono(resampler.resample(frame))
@@ -71,13 +71,15 @@ def _resampled(
 
 
 def _mono(frames: list[Any]) -> Float[np.ndarray, "samples"]:
-    waves = [frame.to_ndarray().mean(axis=0, dtype=np.float32) for frame in frames if frame is not None]
+    # Interleaved, because planar arrays stop at eight channels.
+    waves = [
+        frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(axis=1, dtype=np.float32)
+        for frame in frames
+    ]
     return np.concatenate(waves) if waves else np.zeros(0, np.float32)
 
 
-def audio_frames(
-    samples: Float[np.ndarray, "samples"], sample_rate: int, size: int = 1024
-) -> Iterator[Any]:
+def audio_frames(samples: Float[np.ndarray, "samples"], sample_rate: int, size: int = 1024) -> Iterator[Any]:
     """Cuts a mono wave into libav frames of `size` samples with their time stamps."""
     for start in range(0, len(samples), size):
         piece = np.clip(samples[start : start + size], -1, 1).astype(np.float32)

@@ -14,9 +14,9 @@ try:
 except ImportError:  # pragma: no cover
     raise MissingExtraError("reading and writing media", "pipeline") from None
 
-# libav writes to stderr by itself; what matters to the user arrives as an exception.
-av.logging.set_level(av.logging.PANIC)
-av.logging.set_libav_level(av.logging.PANIC)
+# libav would write to stderr; what matters to the user arrives as an exception. Not a high level but None:
+# any level logs through Python, and a decoder thread then waits for the interpreter while closing waits for it.
+av.logging.set_level(None)
 
 
 @contextlib.contextmanager
@@ -76,8 +76,11 @@ def clock_zero(container: Any) -> float:
     It is the earliest start of any stream (transport streams start anywhere), but sound before 0 is the
     encoder's priming and does not move the clock: MPEG-4 and Matroska both count presentation from 0.
     """
-    start_s = max((container.start_time or 0) / av.time_base, 0.0)
-    video = video_stream(container)
-    if video is None or video.start_time is None:
-        return start_s
-    return min(start_s, float(video.start_time * video.time_base))
+    video, audio = video_stream(container), audio_stream(container)
+    video_s, audio_s = (
+        [float(stream.start_time * stream.time_base)]
+        if stream is not None and stream.start_time is not None
+        else []
+        for stream in (video, audio)
+    )
+    return min([*video_s, *(max(start_s, 0.0) for start_s in audio_s)], default=0.0)

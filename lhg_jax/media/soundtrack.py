@@ -12,8 +12,9 @@ from lhg_jax.errors import UserError
 from lhg_jax.media import libav
 from lhg_jax.media.audio import SAMPLE_RATE, audio_frames
 
-# Codecs that go into mp4 as they are; everything else (PCM, Vorbis, ...) becomes AAC.
-COPIED_CODECS = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac"})
+# Codecs that go into mp4 as they are; everything else becomes AAC: PCM and Vorbis because mp4 players do not
+# know them, Opus and AC-3 because their encoder delay is lost on the way and the sound would lag.
+COPIED_CODECS = frozenset({"aac", "mp3", "alac", "flac"})
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 BITS_PER_CHANNEL = 96_000  # bits/s
 
@@ -30,13 +31,14 @@ class Soundtrack(Protocol):
 
 def _copyable(stream: Any) -> bool:
     # The mp4 muxer refuses MP3 below 16 kHz (MPEG-2.5).
-    return stream.codec.name in COPIED_CODECS and not (stream.codec.name == "mp3" and stream.rate < 16000)
+    codec = stream.codec.canonical_name  # 'mp3', whichever decoder reads it
+    return codec in COPIED_CODECS and not (codec == "mp3" and stream.rate < 16000)
 
 
-def _encoder(output: Any, rate: int, layout: Any) -> Any:
+def _encoder(output: Any, rate: int, channels: int) -> Any:
     rate = rate if rate in AAC_RATES else 48_000
-    channels = layout.nb_channels
-    stream = output.add_stream("aac", rate=rate, layout=layout if channels <= 2 else "stereo")
+    # By name: files often leave the layout open, which the encoder refuses.
+    stream = output.add_stream("aac", rate=rate, layout="mono" if channels == 1 else "stereo")
     stream.bit_rate = BITS_PER_CHANNEL * min(channels, 2)
     return stream
 
@@ -60,7 +62,7 @@ class FileSoundtrack:
         if self._copy:
             self._stream = output.add_stream_from_template(self._source)
         else:
-            self._stream = _encoder(output, self._source.rate, self._source.layout)
+            self._stream = _encoder(output, self._source.rate, self._source.channels)
 
     def packets(self) -> Iterator[Any]:
         """Packets in decoding order, their times on the clock of the output. Raises `UserError`."""
@@ -98,7 +100,7 @@ class ArraySoundtrack:
 
     def __init__(self, samples: Float[np.ndarray, "samples"], output: Any):
         self._samples = samples
-        self._stream = _encoder(output, SAMPLE_RATE, libav.av.AudioLayout("mono"))
+        self._stream = _encoder(output, SAMPLE_RATE, 1)
 
     def packets(self) -> Iterator[Any]:
         """Packets in decoding order, from time 0 on."""

@@ -127,11 +127,11 @@ class VideoWriter:
 
     def _open(self, stack: contextlib.ExitStack, audio_from: Any, audio: Any) -> None:
         temporary = stack.enter_context(replacing(self.path))
+        # A track's late start is counted in ticks of the movie, 1 ms by default.
+        options = {"movflags": "faststart", "movie_timescale": str(self._scale)}
         with libav.user_errors(self.path, "write"):
             self._output = stack.enter_context(
-                libav.av.open(
-                    libav.url(temporary), "w", format="mp4", container_options={"movflags": "faststart"}
-                )
+                libav.av.open(libav.url(temporary), "w", format="mp4", container_options=options)
             )
             self._video = self._add_video()
         self._sound: Soundtrack | None = None
@@ -172,7 +172,9 @@ class VideoWriter:
 
     def _mux_sound_before(self, time_s: float) -> None:
         """Sound goes in as the video does, so that neither waits in memory for the other."""
-        while self._next_sound is not None and float(self._next_sound.dts * self._next_sound.time_base) < time_s:
+        while (
+            self._next_sound is not None and float(self._next_sound.dts * self._next_sound.time_base) < time_s
+        ):
             self._output.mux(self._next_sound)
             self._next_sound = next(self._sound_packets, None)
 
