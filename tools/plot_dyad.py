@@ -35,10 +35,8 @@ def draw_speech(axes, dyad: Dyad):
     for word in dyad.speech.words:
         colour = {1: "tab:green", -1: "tab:red", 0: "black"}[word.valence]
         weight = "bold" if word.negates else "normal"
-        wave_axis.text(
-            word.start_s, 1.02, word.text, rotation=50, rotation_mode="anchor", size=7, color=colour, weight=weight,
-            transform=wave_axis.get_xaxis_transform(),
-        )  # fmt: skip
+        style = {"rotation": 50, "rotation_mode": "anchor", "size": 7, "color": colour, "weight": weight}
+        wave_axis.text(word.start_s, 1.02, word.text, transform=wave_axis.get_xaxis_transform(), **style)
     f0 = np.where(dyad.speech.f0 > 0, dyad.speech.f0, np.nan)
     pitch_axis.plot(np.arange(len(f0)) / PITCH_RATE, f0, ".", ms=1.5)
     if np.isfinite(f0).any():

@@ -116,8 +116,9 @@ def say(rng: np.random.Generator, params: SpeechParams) -> Speech:
         while True:
             mood = -mood if rng.random() < 0.3 else mood
             for phrase in sentence(rng, mood if rng.random() < params.charged else 0):
-                utterance = espeak.speak(*_tokens(phrase, rng, params), voice)
-                utterance = _resample(utterance)
+                low_words = int(rng.integers(1, 4)) if rng.random() < params.inviting else 0
+                percent = int(rng.integers(*params.low_pitch_percent))
+                utterance = speak_phrase(espeak, phrase, voice, low_words, percent)
                 end_s = time_s + len(utterance.samples) / SAMPLE_RATE
                 if end_s > duration_s - 0.3:
                     return assemble(spoken, duration_s, voice, rng, params)
@@ -126,20 +127,17 @@ def say(rng: np.random.Generator, params: SpeechParams) -> Speech:
                 time_s = end_s + rng.uniform(*pause_s)
 
 
-def _tokens(phrase: Phrase, rng: np.random.Generator, params: SpeechParams) -> tuple[list[Token], str]:
-    """Tokens of a phrase; an inviting one ends in one to three words of low pitch."""
-    low_words = int(rng.integers(1, 4)) if rng.random() < params.inviting else 0
-    percent = int(rng.integers(*params.low_pitch_percent))
+def speak_phrase(
+    espeak: Espeak, phrase: Phrase, voice: VoiceSettings, low_words: int = 0, low_percent: int = 0
+) -> Utterance:
+    """A phrase at 16 kHz; the pitch of its last `low_words` words is moved by `low_percent` percent."""
     first_low = len(phrase.words) - low_words
-    return [Token(word, percent if i >= first_low else 0) for i, word in enumerate(phrase.words)], phrase.end
-
-
-def _resample(utterance: Utterance) -> Utterance:
-    """The same utterance at 16 kHz, cut where its last phoneme ends."""
+    tokens = [Token(word, low_percent if i >= first_low else 0) for i, word in enumerate(phrase.words)]
+    utterance = espeak.speak(tokens, phrase.end, voice)
     samples = scipy.signal.resample_poly(
         utterance.samples, SAMPLE_RATE, utterance.sample_rate, padtype="constant"
     )
-    end = round((utterance.phonemes[-1].end_s + 0.02) * SAMPLE_RATE)
+    end = round((utterance.phonemes[-1].end_s + 0.02) * SAMPLE_RATE)  # without the silence after it
     return dataclasses.replace(utterance, samples=samples[:end].astype(np.float32), sample_rate=SAMPLE_RATE)
 
 
