@@ -164,7 +164,7 @@ def mode_energies() -> Float[np.ndarray, "64"]:
     return np.tile(_spectrum()[1], 2)
 
 
-# Full, natural actions: displacements (x, y) of the image-left half, interocular distances. FACS units; the sizes
+# Full, natural actions: displacements (x, y) of the image-left half, interocular distances. FACS units; sizes
 # of smile and blink were measured between photographs of one person and in a talking-head clip.
 _ACTIONS: dict[str, dict[int, tuple[float, float]]] = {
     # AU12 with a little AU6: mouth corners out and up, cheeks and lower lids lifted.

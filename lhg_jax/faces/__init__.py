@@ -1,0 +1,23 @@
+"""Face trackers: images in, motion out, each in its own coefficient space.
+
+A tracker has `space`, `track_image(image, face=None) -> PortraitFit` and
+`track_video(frames, on_frame=None) -> VideoFit` (see `landmark.py`, which defines these values and is the default:
+dlib's 68 landmarks and the spectral face model). `identity.py` says how much two faces look like one person.
+"""
+
+import importlib
+from typing import Any
+
+from lhg_jax.errors import UserError
+from lhg_jax.motion import CoefficientSpace
+
+# Name of a tracker's coefficient space -> "module:class", imported when asked for.
+TRACKERS: dict[str, str] = {"landmark": "lhg_jax.faces.landmark:LandmarkTracker"}
+
+
+def get_tracker(space: CoefficientSpace) -> Any:
+    """A new tracker whose motion is in `space`. Raises `UserError` listing the spaces that have one."""
+    if space.name not in TRACKERS:
+        raise UserError(f"no face tracker measures the space {space.name!r} (known: {', '.join(TRACKERS)})")
+    module, _, attribute = TRACKERS[space.name].partition(":")
+    return getattr(importlib.import_module(module), attribute)()

@@ -1,0 +1,214 @@
+"""Least squares that turn landmarks into pose, expression and identity of the spectral face model.
+
+A frame's landmarks uv [68, 2] (pixels) are modelled as (face_model.py)
+    uv_i = s (R (T_i + d_i + e_i + n_i))_xy + t,
+with the template T, the person's d (identity), the expression e = sum_k c_k m_k and noise n, all in interocular
+distances in the head's axes. Gaussian priors make this well-posed; each is a covariance over landmarks, the same
+for x and y:
+    noise       N = diag(sigma_i^2), larger on the jaw, whose landmarks slide along the silhouette;
+    expression  E = Phi diag(tau^2 / lambda_k) Phi^T: the elastic energy of the modes (a ridge that grows with lambda);
+    identity    D_ij = delta^2 exp(-|T_i - T_j|^2 / 2 l^2): people differ smoothly, by wide features more than narrow.
+
+Pose. Given the shape S, the pose minimises the residual in the metric of what may deform it, r^T (N + E)^-1 r:
+alternating "pose given expression" and "expression given pose" ends at the same point, in one step. Nose, eye
+corners and ears are tied to the skull in E, so they carry the pose. Levenberg-Marquardt over all frames at once,
+Huber weights on the whitened residual.
+
+Expression. With r the residual in the head's axes, the posterior mean is c = diag(tau^2/lambda) Phi^T (N + E)^-1 r,
+a constant matrix.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+from jaxtyping import Float
+
+from lhg_jax import face_model
+from lhg_jax.face_model import SCALAR_MODES, TEMPLATE
+
+NOISE = 0.012  # sd of a landmark, interocular distances (measured: 0.004 jitter, the rest is the model's error)
+JAW_NOISE = 0.03
+EXPRESSION = 0.1  # tau: sd of a mode's coefficient at unit energy; the clip measured has 0.03-0.2
+IDENTITY, IDENTITY_LENGTH = 0.08, 0.45  # delta and l, interocular distances
+IDENTITY_DEPTH = 0.05  # sd of a person's depth about the template's
+OBSERVATIONS = 20  # a clip's frames count as so many independent views of the neutral face
+HUBER = 2.5  # standard deviations
+# Sd of an action in a portrait: what is usual when people are photographed.
+PORTRAIT_ACTIONS = {"smile": 1.0, "jaw_open": 1.0, "blink": 0.3, "brow_raise": 0.3, "frown": 0.3}
+
+_CHUNK = 256  # frames fitted at once: memory does not grow with the clip
+_STEPS = 8  # of Levenberg-Marquardt from a frontal guess; 4 reach 0.001 degrees on a head turning ±20°
+
+
+@dataclasses.dataclass(frozen=True)
+class Pose:
+    """Weak-perspective poses: angle (rad; pitch, yaw, roll), shift (pixels) and log of the scale (pixels)."""
+
+    angle: Float[np.ndarray, "frames 3"]
+    shift: Float[np.ndarray, "frames 2"]
+    log_scale: Float[np.ndarray, "frames"]
+
+    def take(self, index) -> "Pose":
+        """The poses of some frames."""
+        return Pose(self.angle[index], self.shift[index], self.log_scale[index])
+
+
+@functools.cache
+def noise_covariance() -> Float[np.ndarray, "68 68"]:
+    """N of the module's docstring."""
+    sd = np.full(len(TEMPLATE), NOISE)
+    sd[:17] = JAW_NOISE
+    return np.diag(sd**2)
+
+
+@functools.cache
+def expression_covariance() -> Float[np.ndarray, "68 68"]:
+    """E of the module's docstring."""
+    phi = face_model.modes()[:SCALAR_MODES, :, 0].T
+    return (phi * EXPRESSION**2 / face_model.mode_energies()[:SCALAR_MODES]) @ phi.T
+
+
+@functools.cache
+def identity_covariance() -> Float[np.ndarray, "68 68"]:
+    """D of the module's docstring."""
+    apart = ((TEMPLATE[:, None] - TEMPLATE[None]) ** 2).sum(-1)
+    return IDENTITY**2 * np.exp(-apart / (2 * IDENTITY_LENGTH**2))
+
+
+def fit_pose(
+    landmarks: Float[np.ndarray, "frames 68 2"], shape: Float[np.ndarray, "68 3"], *, known_person: bool
+) -> Pose:
+    """Poses of a shape (interocular distances) in frames of landmarks (pixels).
+
+    Args:
+      landmarks: finite everywhere.
+      shape: template, plus identity where `known_person`; else identity is left free like the expression.
+    """
+    covariance = noise_covariance() + expression_covariance()
+    if not known_person:
+        covariance = covariance + identity_covariance()
+    whitener = np.linalg.inv(np.linalg.cholesky(covariance))
+    chunks = [landmarks[i : i + _CHUNK] for i in range(0, len(landmarks), _CHUNK)]
+    fits = [_fit_chunk(np.asarray(chunk, np.float64), shape, whitener) for chunk in chunks]
+    return Pose(*(np.concatenate(parts) for parts in zip(*fits, strict=True)))
+
+
+def _fit_chunk(landmarks, shape, whitener):
+    """Levenberg-Marquardt on (angle, shift, log scale) of every frame, in units of a first guess of the scale."""
+    centre, size = landmarks.mean(1), landmarks.std(axis=(1, 2)) / shape[:, :2].std()
+    target = (landmarks - centre[:, None]) / size[:, None, None]
+    parameters = np.zeros((len(landmarks), 6))
+    parameters[:, 3:5] = -shape[:, :2].mean(0)
+    damping = np.full(len(landmarks), 1e-3)
+    residual = _whitened_residual(parameters, shape, target, whitener)
+    for _ in range(_STEPS):
+        weights = _huber(residual)
+        jacobian = whitener @ _jacobian(parameters, shape)
+        hessian = np.einsum("npic,nic,nqic->npq", jacobian, weights, jacobian, optimize=True)
+        gradient = np.einsum("npic,nic->np", jacobian, weights * residual)
+        hessian[:, range(6), range(6)] *= 1 + damping[:, None]
+        trial = parameters - np.linalg.solve(hessian, gradient[..., None])[..., 0]
+        trial_residual = _whitened_residual(trial, shape, target, whitener)
+        better = (weights * trial_residual**2).sum((1, 2)) < (weights * residual**2).sum((1, 2))
+        parameters = np.where(better[:, None], trial, parameters)
+        residual = np.where(better[:, None, None], trial_residual, residual)
+        damping = np.where(better, damping / 10, damping * 10)
+    angle, shift, log_scale = parameters[:, :3], parameters[:, 3:5], parameters[:, 5]
+    return angle, shift * size[:, None] + centre, log_scale + np.log(size)
+
+
+def _whitened_residual(parameters, shape, target, whitener):
+    rotated = shape @ face_model.rotation(parameters[:, :3])[:, :2].swapaxes(1, 2)
+    scale = np.exp(parameters[:, 5])[:, None, None]
+    return whitener @ (scale * rotated + parameters[:, None, 3:5] - target)
+
+
+def _jacobian(parameters, shape, step: float = 1e-5):
+    """Derivatives [frames, 6, 68, 2] of the residual before whitening by angle, shift and log scale."""
+    angle, scale = parameters[:, :3], np.exp(parameters[:, 5])[:, None, None, None]
+    moves = step * np.eye(3)
+    turned = face_model.rotation(angle[:, None] + moves) - face_model.rotation(angle[:, None] - moves)
+    by_angle = shape @ turned[..., :2, :].swapaxes(-1, -2) / (2 * step)
+    by_log_scale = (shape @ face_model.rotation(angle)[:, :2].swapaxes(1, 2))[:, None]
+    by_shift = np.broadcast_to(np.eye(2)[:, None], (len(angle), 2, len(shape), 2))
+    return np.concatenate([scale * by_angle, by_shift, scale * by_log_scale], axis=1)
+
+
+def _huber(residual):
+    return np.minimum(1.0, HUBER / np.maximum(np.abs(residual), 1e-9))
+
+
+def head_coordinates(
+    landmarks: Float[np.ndarray, "frames 68 2"], pose: Pose, depth: Float[np.ndarray, "68"]
+) -> Float[np.ndarray, "frames 68 2"]:
+    """x and y of the landmarks in the head's axes (interocular distances), given their z there."""
+    rotation = face_model.rotation(pose.angle)
+    seen = (landmarks - pose.shift[:, None]) * np.exp(-pose.log_scale)[:, None, None]
+    flat = seen - depth[:, None] * rotation[:, None, :2, 2]
+    return flat @ np.linalg.inv(rotation[:, :2, :2]).swapaxes(1, 2)
+
+
+def fit_expression(
+    landmarks: Float[np.ndarray, "frames 68 2"], pose: Pose, shape: Float[np.ndarray, "68 3"]
+) -> Float[np.ndarray, "frames 64"]:
+    """Expression coefficients (interocular distances) about a person's neutral shape, at given poses."""
+    phi = face_model.modes()[:SCALAR_MODES, :, 0]
+    prior = EXPRESSION**2 / face_model.mode_energies()[:SCALAR_MODES]
+    gain = prior[:, None] * phi @ np.linalg.inv(noise_covariance() + expression_covariance())
+    residual = head_coordinates(landmarks, pose, shape[:, 2]) - shape[:, :2]
+    return np.einsum("ki,nic->nck", gain, residual).reshape(len(residual), -1)
+
+
+def portrait_expression(neutral_plus_expression: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "64"]:
+    """The part of a face's departure from the template (x, y in the head's axes) that usual actions explain.
+
+    Minimises |r - A a|^2 in the metric of the identity prior, (D + N)^-1, plus |a_j / sd_j|^2, over the strengths a
+    of `PORTRAIT_ACTIONS`; what is left is identity.
+    """
+    coefficients = np.stack([face_model.action(name) for name in PORTRAIT_ACTIONS])
+    fields = np.tensordot(coefficients, face_model.modes(), axes=1)[..., :2]
+    metric = np.linalg.inv(identity_covariance() + noise_covariance())
+    weighted = np.einsum("ij,ajc->aic", metric, fields)
+    hessian = np.einsum("aic,bic->ab", weighted, fields)
+    prior = np.diag([sd**-2.0 for sd in PORTRAIT_ACTIONS.values()])
+    strengths = np.linalg.solve(hessian + prior, np.einsum("aic,ic->a", weighted, neutral_plus_expression))
+    return strengths @ coefficients
+
+
+def mean_departure(
+    landmarks: Float[np.ndarray, "frames 68 2"], pose: Pose, departure: Float[np.ndarray, "68 3"]
+) -> Float[np.ndarray, "68 3"]:
+    """A clip's mean departure from the template in 3-D, given poses and the last estimate (for the robust weights).
+
+    Per landmark, ridge least squares of uv = s R (T + d)_xy + t over the frames: turning heads show depth.
+    """
+    rotation = face_model.rotation(pose.angle)[:, :2]
+    seen = (landmarks - pose.shift[:, None]) * np.exp(-pose.log_scale)[:, None, None]
+    left = seen - TEMPLATE @ rotation.swapaxes(1, 2)
+    sd = np.sqrt(np.diag(noise_covariance() + expression_covariance()))
+    now = (left - departure @ rotation.swapaxes(1, 2)) / sd[:, None]
+    weights = _huber(np.linalg.norm(now, axis=-1)) / sd**2 * min(1.0, OBSERVATIONS / len(left))
+    hessian = np.einsum("ni,nac,nad->icd", weights, rotation, rotation)
+    gradient = np.einsum("ni,nac,nia->ic", weights, rotation, left)
+    prior = np.diag([IDENTITY**-2.0, IDENTITY**-2.0, IDENTITY_DEPTH**-2.0])
+    return np.linalg.solve(hessian + prior, gradient[..., None])[..., 0]
+
+
+def without_pose(departure: Float[np.ndarray, "68 3"]) -> Float[np.ndarray, "68 3"]:
+    """A departure from the template less what a shift, turn or scale of the whole head would look like.
+
+    Orthogonal in the metric of everything that may deform the face, (N + E + D)^-1: then the identity of a clip and
+    its mean pose do not trade places from one round of fitting to the next.
+    """
+    x, y, z = TEMPLATE.T
+    zero, one = np.zeros_like(x), np.ones_like(x)
+    columns = [(one, zero), (zero, one), (x, y), (-y, x), (z, zero), (zero, -z)]
+    tangents = np.stack([np.stack(column, axis=-1) for column in columns])
+    metric = np.linalg.inv(noise_covariance() + expression_covariance() + identity_covariance())
+    weighted = np.einsum("ij,ajc->aic", metric, tangents)
+    share = np.linalg.solve(
+        np.einsum("aic,bic->ab", weighted, tangents), np.einsum("aic,ic->a", weighted, departure[:, :2])
+    )
+    flat = departure[:, :2] - np.tensordot(share, tangents, axes=1)
+    return np.concatenate([flat, departure[:, 2:]], axis=1)
