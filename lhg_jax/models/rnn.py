@@ -73,7 +73,7 @@ class _Stack(nn.Module):
             if self.use_bias:
                 projected_TBK = projected_TBK + parameters[f"bias_ih_{name}"].astype(self.dtype)[None, None]
             gates.append(projected_TBK)
-            w.append(parameters[f"weight_hh_{name}"].T)
+            w.append(parameters[f"weight_hh_{name}"])
             b.append(parameters[f"bias_hh_{name}"] if self.use_bias else jnp.zeros(len(kernel), jnp.float32))
         # Flipped, a row's padding comes first; there the mask keeps the initial state.
         masks = tuple(_flip(mask_TB1, suffix) for suffix in self.directions)

@@ -25,9 +25,9 @@ class Cell(NamedTuple):
     """A recurrent cell with K gates and H units, and its reverse pass.
 
     Attributes:
-      step: (state, gates [B, KH], w [H, KH], b [KH]) -> (state, saved), one time step.
+      step: (state, gates [B, KH], w transposed [H, KH], b [KH]) -> (state, saved), one time step.
       slopes: (previous states, saved, mask [T, B, 1], dtype) -> factors of the reverse pass, all time steps.
-      back: (dstate, slopes of one step, w transposed [KH, H]) -> (dstate one step earlier, note).
+      back: (dstate, slopes of one step, w [KH, H]) -> (dstate one step earlier, note).
       finish: (notes, slopes) -> (d gates, d hidden projection), both [T, B, KH], all time steps.
     """
 
@@ -48,7 +48,7 @@ def carry_dtype(dtype: Any) -> Any:
 
 
 def gru_step(
-    state: State, gates: Float[Array, "batch gates"], w: Float[Array, "hidden gates"], b: Array
+    state: State, gates: Float[Array, "batch gates"], w_t: Float[Array, "hidden gates"], b: Array
 ) -> tuple[State, tuple[Array, ...]]:
     """One step of a GRU in the convention of cuDNN and torch: gates r, z, n.
 
@@ -60,7 +60,7 @@ def gru_step(
     """
     (h,) = state
     x_r, x_z, x_n = jnp.split(gates.astype(h.dtype), 3, axis=-1)
-    u_r, u_z, u_n = jnp.split(_dot(h, w) + b.astype(h.dtype)[None], 3, axis=-1)
+    u_r, u_z, u_n = jnp.split(_dot(h, w_t) + b.astype(h.dtype)[None], 3, axis=-1)
     r, z = jax.nn.sigmoid(x_r + u_r), jax.nn.sigmoid(x_z + u_z)
     n = jnp.tanh(x_n + r * u_n)
     return ((1 - z) * n + z * h,), (r, z, n, u_n)
@@ -81,11 +81,11 @@ def _gru_slopes(states: State, saved: tuple, mask_TB1: Array, dtype: jnp.dtype) 
     )
 
 
-def _gru_back(dstate: State, slopes: tuple, w_t: Array) -> tuple[State, Array]:
+def _gru_back(dstate: State, slopes: tuple, w: Array) -> tuple[State, Array]:
     (dh,) = dstate
     d_gates, z, _ = slopes
     d_hidden = d_gates.astype(dh.dtype) * jnp.concatenate([dh] * 3, -1)
-    return (dh * z.astype(dh.dtype) + _dot(d_hidden, w_t),), dh
+    return (dh * z.astype(dh.dtype) + _dot(d_hidden, w),), dh
 
 
 def _gru_finish(dh: Array, slopes: tuple) -> tuple[Array, Array]:
@@ -96,7 +96,7 @@ def _gru_finish(dh: Array, slopes: tuple) -> tuple[Array, Array]:
 
 
 def lstm_step(
-    state: State, gates: Float[Array, "batch gates"], w: Float[Array, "hidden gates"], b: Array
+    state: State, gates: Float[Array, "batch gates"], w_t: Float[Array, "hidden gates"], b: Array
 ) -> tuple[State, tuple[Array, ...]]:
     """One step of an LSTM: gates i, f, g, o; c' = f c + i g, h' = o tanh(c').
 
@@ -105,7 +105,7 @@ def lstm_step(
     """
     h, c = state
     gates_i, gates_f, gates_g, gates_o = jnp.split(
-        gates.astype(h.dtype) + _dot(h, w) + b.astype(h.dtype)[None], 4, axis=-1
+        gates.astype(h.dtype) + _dot(h, w_t) + b.astype(h.dtype)[None], 4, axis=-1
     )
     i, f, o = jax.nn.sigmoid(gates_i), jax.nn.sigmoid(gates_f), jax.nn.sigmoid(gates_o)
     g = jnp.tanh(gates_g)
@@ -125,12 +125,12 @@ def _lstm_slopes(states: State, saved: tuple, mask_TB1: Array, dtype: jnp.dtype)
     return (*masked, jnp.where(mask_TB1, f, 1).astype(dtype), 1 - mask_TB1.astype(dtype))
 
 
-def _lstm_back(dstate: State, slopes: tuple, w_t: Array) -> tuple[State, Array]:
+def _lstm_back(dstate: State, slopes: tuple, w: Array) -> tuple[State, Array]:
     dh, dc = dstate
     of_c, of_h, c_of_h, f, frozen = (slope.astype(dh.dtype) for slope in slopes)
     dc = dc + dh * c_of_h
     d_gates = jnp.concatenate([jnp.concatenate([dc] * 3, -1) * of_c, dh * of_h], -1)
-    return (_dot(d_gates, w_t) + frozen * dh, dc * f), d_gates
+    return (_dot(d_gates, w) + frozen * dh, dc * f), d_gates
 
 
 def _lstm_finish(d_gates: Array, slopes: tuple) -> tuple[Array, Array]:
@@ -140,17 +140,17 @@ def _lstm_finish(d_gates: Array, slopes: tuple) -> tuple[Array, Array]:
 def _forward(cell: Cell, gates, w, b, state0, mask, keep: bool):
     """The forward scan: last states, and (h,) or (states, saved) of all steps for every direction."""
     dtype = gates[0].dtype
-    w = tuple(w_d.astype(dtype) for w_d in w)
+    w_t = tuple(w_d.T.astype(dtype) for w_d in w)
 
-    def step(state, gates_BK, w_d, b_d, mask_B1):
-        new, saved = cell.step(state, gates_BK, w_d, b_d)
+    def step(state, gates_BK, w_t_d, b_d, mask_B1):
+        new, saved = cell.step(state, gates_BK, w_t_d, b_d)
         state = tuple(jnp.where(mask_B1, after, before) for after, before in zip(new, state, strict=True))
         output = tuple(part.astype(dtype) for part in state)
         return state, (output, tuple(part.astype(dtype) for part in saved)) if keep else output[:1]
 
     def body(states, inputs_t):
         gates_t, mask_t = inputs_t
-        return tuple(zip(*map(step, states, gates_t, w, b, mask_t), strict=True))
+        return tuple(zip(*map(step, states, gates_t, w_t, b, mask_t), strict=True))
 
     return lax.scan(body, state0, (gates, mask))
 
@@ -162,7 +162,7 @@ def _scan(cell: Cell, gates, w, b, state0, mask):
     Args:
       cell: What to run.
       gates: Input projections with bias [T, B, KH], in the compute type (bfloat16 or float32).
-      w: Hidden weights [H, KH], float32.
+      w: Hidden weights [KH, H], float32.
       b: Hidden bias [KH], float32.
       state0: (h,) or (h, c) before the first step, [B, H] float32; the state stays float32 inside.
       mask: [T, B, 1] bool; where False, the state is handed on unchanged and no gradient flows.
@@ -186,21 +186,21 @@ def _scan_backward(cell: Cell, residuals, cotangents):
     dtype = dy[0].dtype
     previous = jax.tree.map(lambda s0, s: jnp.concatenate([s0.astype(dtype)[None], s[:-1]]), state0, states)
     slopes = tuple(cell.slopes(*args, dtype) for args in zip(previous, saved, mask, strict=True))
-    w_t = tuple(w_d.T.astype(dtype) for w_d in w)
+    w_cast = tuple(w_d.astype(dtype) for w_d in w)
 
-    def back(dstate, dy_BH, slopes_t, w_t_d):
+    def back(dstate, dy_BH, slopes_t, w_d):
         dstate = (dstate[0] + dy_BH.astype(dstate[0].dtype), *dstate[1:])
-        dstate, note = cell.back(dstate, slopes_t, w_t_d)
+        dstate, note = cell.back(dstate, slopes_t, w_d)
         return dstate, note.astype(dtype)
 
     def body(dstates, inputs_t):
-        return tuple(zip(*map(back, dstates, *inputs_t, w_t), strict=True))
+        return tuple(zip(*map(back, dstates, *inputs_t, w_cast), strict=True))
 
     # Only this pass scans backwards; the forward graph, which is what gets exported, never does.
     dstate0, notes = lax.scan(body, dlast, (dy, slopes), reverse=True)
     dgates, dhidden = zip(*map(cell.finish, notes, slopes), strict=True)
     dw = tuple(
-        jnp.einsum("tbh,tbk->hk", h[0], d, preferred_element_type=w_d.dtype)
+        jnp.einsum("tbk,tbh->kh", d, h[0], preferred_element_type=w_d.dtype)
         for h, d, w_d in zip(previous, dhidden, w, strict=True)
     )
     db = tuple(d.sum((0, 1), dtype=b_d.dtype) for d, b_d in zip(dhidden, b, strict=True))
