@@ -12,7 +12,21 @@ from lhg_jax.speech.bert_files import minilm_folder
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-SENTENCE = "Well, I don't know whether she'd really have enjoyed the extraordinarily long préface".split()
+SENTENCE = [
+    "Well,",
+    "I",
+    "don't",
+    "know",
+    "whether",
+    "she'd",
+    "really",
+    "have",
+    "enjoyed",
+    "the",
+    "extraordinarily",
+    "long",
+    "préface",
+]
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ class BertEncoder:
         """Vectors of the words of one transcript, each read in its context: float32 [W + 1, D], row 0 zeros.
 
         Row i + 1 is the mean of the last hidden states of the pieces of word i, or zeros if it has none (an
-        empty string). Long transcripts go in windows that overlap: a piece sees 48 pieces or more on each side.
+        empty string). Long transcripts go in windows that overlap: a piece sees 48 or more on each side.
         """
         encodings = self.tokenizer.encode_batch(words, add_special_tokens=False)
         pieces_of_word = [encoding.ids[:MAX_WORD_PIECES] for encoding in encodings]

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from lhg_jax.errors import MissingExtraError, UserError
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gelu": functools.partial(jax.nn.gelu, approximate=False),
     "gelu_new": functools.partial(jax.nn.gelu, approximate=True),
     "relu": jax.nn.relu,
@@ -88,8 +89,8 @@ def load_weights(path: Path, config: BertConfig) -> dict[str, Any]:
     """Parameters of `bert.Bert`, float32, from a `model.safetensors`.
 
     Keys may have the prefix `bert.`; layer norms hold `weight` and `bias`, or `gamma` and `beta`.
-    Raises `UserError` for a file that cannot be read and, listing the first ones, for tensors that are missing,
-    unknown or of the wrong shape.
+    Raises `UserError` for a file that cannot be read and, listing the first ones, for tensors that are
+    missing, unknown or of the wrong shape.
     """
     tensors = _read_tensors(path)
     wanted = _tensor_shapes(config)
