@@ -97,7 +97,7 @@ def write_audio(path: str | os.PathLike, samples: Float[np.ndarray, "samples"], 
     suffix = Path(path).suffix.lower()
     if suffix not in ENCODERS:
         raise UserError(f"{path}: sound is written as {', '.join(ENCODERS)}")
-    with replacing(path) as temporary, libav.user_errors(path, "write"):
+    with libav.user_errors(path, "write"), replacing(path) as temporary:  # noqa: SIM117
         with libav.av.open(libav.url(temporary), "w") as container:
             stream = container.add_stream(ENCODERS[suffix], rate=sample_rate, layout="mono")
             layout, rate = stream.codec_context.layout, stream.codec_context.rate

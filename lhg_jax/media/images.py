@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -59,13 +58,10 @@ def _eight_bit(values: np.ndarray) -> UInt8[np.ndarray, "height width"]:
 
 
 def _first_frame(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:
-    frames = read_frames(path)
     try:
-        return next(frames).image
+        return next(read_frames(path)).image
     except UserError:
-        raise UserError(f"{Path(path)}: is neither a picture nor a video") from None
-    finally:
-        frames.close()
+        raise UserError(f"{path}: is neither a picture nor a video") from None
 
 
 def side_by_side(

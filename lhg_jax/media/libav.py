@@ -14,8 +14,8 @@ try:
 except ImportError:  # pragma: no cover
     raise MissingExtraError("reading and writing media", "pipeline") from None
 
-# libav would write to stderr; what matters to the user arrives as an exception. Not a high level but None:
-# any level logs through Python, and a decoder thread then waits for the interpreter while closing waits for it.
+# libav would write to stderr; what matters to the user arrives as an exception. None, not a high level: any
+# level logs through Python, and a decoder thread then waits for the interpreter that waits for it to close.
 av.logging.set_level(None)
 
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np

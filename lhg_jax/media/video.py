@@ -108,7 +108,8 @@ def read_frames(path: str | os.PathLike, on_frame: Callable[[], None] | None = N
     """
     with libav.open_input(path) as container:
         stream = _require_video(path, container)
-        zero_s, count, size = libav.clock_zero(container), 0, {}
+        zero_s, count = libav.clock_zero(container), 0
+        size: dict[str, int] = {}
         promised = stream.frames if _is_timed(container) else 0
         for time_s, _, frame in _decode(path, container, stream):
             size = size or {"width": frame.width, "height": frame.height}

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -113,7 +112,8 @@ class VideoWriter:
         """Appends one RGB frame, shown from the next of `times_s` on. Raises ValueError for a wrong shape."""
         if image.shape != self._shape or self._written >= len(self._ticks) - 1:
             raise ValueError(
-                f"frame {self._written} of {len(self._ticks) - 1}, shape {image.shape}: expected {self._shape}"
+                f"frame {self._written} of {len(self._ticks) - 1} has shape {image.shape}, "
+                f"expected {self._shape}"
             )
         odd = [(0, size % 2) for size in self._shape[:2]]
         if any(pad for _, pad in odd):
