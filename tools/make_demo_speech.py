@@ -43,7 +43,9 @@ def main() -> None:
     words = [{"word": w.text, "start": round(w.start_s, 3), "end": round(w.end_s, 3)} for w in speech.words]
     lines = ",\n".join(json.dumps(word) for word in words)
     (ASSETS / "demo_speech.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    motion = speaker_motion(speech, round(DURATION_S * FRAME_RATE), rng, SpeakerParams(base_angle=(1, 1, 1)))
+    motion = speaker_motion(
+        speech, round(DURATION_S * FRAME_RATE), rng, SpeakerParams(base_angle=(1.0, 1.0, 1.0))
+    )
     save_motion(ASSETS / "demo_speech.motion.npz", motion)
 
 

@@ -112,7 +112,7 @@ def sentence(rng: np.random.Generator, mood: int) -> tuple[Phrase, ...]:
     opposite = "-" if mood > 0 else "+"
     text = str(template).replace("~", plus_or_minus).replace("!", opposite)
     text = re.sub(r"{([a-z]+[+-]?)}", lambda slot: str(rng.choice(_SLOTS[slot[1]])), text)
-    text = re.sub(r"\ba (?=[aeio])", "an ", text)
+    text = re.sub(r"\ba (?=[aeiou])", "an ", text)
     pieces = re.findall(r"([^,.]+)([,.])", text)
     return tuple(Phrase(tuple(words.split()), end) for words, end in pieces)
 

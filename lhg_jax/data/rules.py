@@ -201,7 +201,7 @@ def _nods(
 
 def sentiment(speech: Speech, frames: int, params: ListenerParams) -> Float[np.ndarray, "frames"]:
     """Sentiment of what is being said, -1 to 1, each word held for a while."""
-    spans = [(w.start_s, w.end_s + params.smile_hold_s, w.valence) for w in speech.words if w.valence]
+    spans = [(w.start_s, w.end_s + params.smile_hold_s, float(w.valence)) for w in speech.words if w.valence]
     return curves.spread(curves.frame_times(frames), spans)
 
 

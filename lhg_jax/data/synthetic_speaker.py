@@ -113,7 +113,7 @@ def _mouth(speech: Speech, times: np.ndarray) -> dict[str, np.ndarray]:
 
 def _feeling(speech: Speech, times: np.ndarray, params: SpeakerParams) -> dict[str, np.ndarray]:
     """The speaker smiles or frowns with the words, as they are said."""
-    spans = [(w.start_s, w.end_s + params.smile_hold_s, w.valence) for w in speech.words if w.valence]
+    spans = [(w.start_s, w.end_s + params.smile_hold_s, float(w.valence)) for w in speech.words if w.valence]
     feeling = params.smile * scipy.ndimage.gaussian_filter1d(spread(times, spans), 5)
     return {"smile": np.maximum(feeling, 0), "frown": np.maximum(-feeling, 0)}
 
