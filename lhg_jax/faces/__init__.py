@@ -1,8 +1,8 @@
 """Face trackers: images in, motion out, each in its own coefficient space.
 
-A tracker has `space`, `track_image(image, face=None) -> PortraitFit` and
-`track_video(frames, on_frame=None) -> VideoFit` (see `landmark.py`, which defines these values and is the default:
-dlib's 68 landmarks and the spectral face model). `identity.py` says how much two faces look like one person.
+A tracker has `space`, `track_image(image, face=None) -> PortraitFit` and `track_video(frames,
+on_frame=None) -> VideoFit` (see `landmark.py`, which defines these values and is the default: dlib's 68
+landmarks and the spectral face model). `identity.py` says how much two faces look like one person.
 """
 
 import importlib

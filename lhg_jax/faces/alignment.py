@@ -1,9 +1,10 @@
 """68 landmarks of a face in a box, made nearly independent of how the box lies.
 
-The regression trees answer differently for a box moved by a few pixels, a rolled head or a mirrored image. So the
-first answer only says where the face is; the face is then brought upright, to one size, into a small crop, and the
-landmarks are averaged over the crop and its mirror image and over slightly moved boxes there. On photographs
-turned, scaled and moved by known amounts this brings the error of pose from up to 3 degrees to 0.5.
+The regression trees answer differently for a box moved by a few pixels, a rolled head or a mirrored image.
+So the first answer only says where the face is; the face is then brought upright, to one size, into a small
+crop, and the landmarks are averaged over the crop and its mirror image and over slightly moved boxes there.
+On photographs turned, scaled and moved by known amounts this brings the error of pose from up to 3 degrees
+to 0.5.
 """
 
 import cv2

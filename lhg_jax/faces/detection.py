@@ -18,13 +18,13 @@ SEARCH_SIDES = (640, 1280)
 TRACKED_FACE = 110.0
 # The crop's side over the box's side: room for a head that moves half its width between frames.
 CROP_MARGIN = 2.0
-# In a whole image, weaker detections than this are mostly no faces (seen: false 0.1, true 0.8 to 2.4). They count
-# only where there is nothing better.
+# In a whole image, weaker detections than this are mostly no faces (seen: false 0.1, true 0.8 to 2.4). They
+# count only where there is nothing better.
 CLEAR_SCORE = 0.3
 
 
 def find_faces(image: Image, sides: tuple[int, ...] = SEARCH_SIDES) -> list[Box]:
-    """Boxes of the faces in a whole image, from left to right; the finer search runs if the first finds none."""
+    """Boxes of the faces in a whole image, from left to right; a finer search follows one that finds none."""
     boxes: list[Box] = []
     for side in sides:
         scale = side / max(image.shape[:2])
@@ -36,7 +36,7 @@ def find_faces(image: Image, sides: tuple[int, ...] = SEARCH_SIDES) -> list[Box]
 
 
 def find_near(image: Image, last: Box) -> Box | None:
-    """The face closest to where it was in the last frame, searched in a crop around that box; None if lost."""
+    """The face closest to where it was in the last frame, searched in a crop around there; None if lost."""
     height, width = image.shape[:2]
     side = last[2] - last[0]
     centre = (last[:2] + last[2:]) / 2

@@ -2,20 +2,20 @@
 
 A frame's landmarks uv [68, 2] (pixels) are modelled as (face_model.py)
     uv_i = s (R (T_i + d_i + e_i + n_i))_xy + t,
-with the template T, the person's d (identity), the expression e = sum_k c_k m_k and noise n, all in interocular
-distances in the head's axes. Gaussian priors make this well-posed; each is a covariance over landmarks, the same
-for x and y:
+with the template T, the person's d (identity), the expression e = sum_k c_k m_k and noise n, all in
+interocular distances in the head's axes. Gaussian priors make this well-posed; each is a covariance over
+landmarks, the same for x and y:
     noise       N = diag(sigma_i^2), larger on the jaw, whose landmarks slide along the silhouette;
-    expression  E = Phi diag(tau^2 / lambda_k) Phi^T: the elastic energy of the modes (a ridge that grows with lambda);
-    identity    D_ij = delta^2 exp(-|T_i - T_j|^2 / 2 l^2): people differ smoothly, by wide features more than narrow.
+    expression  E = Phi diag(tau^2 / lambda_k) Phi^T, the elastic energy: a ridge that grows with lambda;
+    identity    D_ij = delta^2 exp(-|T_i - T_j|^2 / 2 l^2): people differ smoothly over the face.
 
-Pose. Given the shape S, the pose minimises the residual in the metric of what may deform it, r^T (N + E)^-1 r:
-alternating "pose given expression" and "expression given pose" ends at the same point, in one step. Nose, eye
-corners and ears are tied to the skull in E, so they carry the pose. Levenberg-Marquardt over all frames at once,
-Huber weights on the whitened residual.
+Pose. Given the shape S, the pose minimises the residual in the metric of what may deform it, r^T (N + E)^-1
+r: alternating "pose given expression" and "expression given pose" ends at the same point; this takes one
+step. Nose, eye corners and ears are tied to the skull in E, so they carry the pose. Levenberg-Marquardt
+over all frames at once, with Huber weights on the whitened residual.
 
-Expression. With r the residual in the head's axes, the posterior mean is c = diag(tau^2/lambda) Phi^T (N + E)^-1 r,
-a constant matrix.
+Expression. With r the residual in the head's axes, the posterior mean of the coefficients is
+c = diag(tau^2/lambda) Phi^T (N + E)^-1 r: a constant matrix.
 """
 
 import dataclasses
@@ -27,7 +27,8 @@ from jaxtyping import Float
 from lhg_jax import face_model
 from lhg_jax.face_model import SCALAR_MODES, TEMPLATE
 
-NOISE = 0.012  # sd of a landmark, interocular distances (measured: 0.004 jitter, the rest is the model's error)
+# Sd of a landmark, interocular distances; jitter alone is 0.004, the rest is the error of the trees.
+NOISE = 0.012
 JAW_NOISE = 0.03
 EXPRESSION = 0.1  # tau: sd of a mode's coefficient at unit energy; the clip measured has 0.03-0.2
 IDENTITY, IDENTITY_LENGTH = 0.08, 0.45  # delta and l, interocular distances
@@ -49,7 +50,7 @@ class Pose:
     shift: Float[np.ndarray, "frames 2"]
     log_scale: Float[np.ndarray, "frames"]
 
-    def take(self, index) -> "Pose":
+    def take(self, index: slice) -> "Pose":
         """The poses of some frames."""
         return Pose(self.angle[index], self.shift[index], self.log_scale[index])
 
@@ -95,7 +96,7 @@ def fit_pose(
 
 
 def _fit_chunk(landmarks, shape, whitener):
-    """Levenberg-Marquardt on (angle, shift, log scale) of every frame, in units of a first guess of the scale."""
+    """Levenberg-Marquardt on (angle, shift, log scale) of every frame, in units of a guess of the scale."""
     centre, size = landmarks.mean(1), landmarks.std(axis=(1, 2)) / shape[:, :2].std()
     target = (landmarks - centre[:, None]) / size[:, None, None]
     parameters = np.zeros((len(landmarks), 6))
@@ -142,7 +143,10 @@ def _huber(residual):
 def head_coordinates(
     landmarks: Float[np.ndarray, "frames 68 2"], pose: Pose, depth: Float[np.ndarray, "68"]
 ) -> Float[np.ndarray, "frames 68 2"]:
-    """x and y of the landmarks in the head's axes (interocular distances), given their z there."""
+    """x and y of the landmarks in the head's axes (interocular distances), given their z there.
+
+    Not for profiles: at 90 degrees of yaw an image says nothing about the head's x.
+    """
     rotation = face_model.rotation(pose.angle)
     seen = (landmarks - pose.shift[:, None]) * np.exp(-pose.log_scale)[:, None, None]
     flat = seen - depth[:, None] * rotation[:, None, :2, 2]
@@ -156,15 +160,19 @@ def fit_expression(
     phi = face_model.modes()[:SCALAR_MODES, :, 0]
     prior = EXPRESSION**2 / face_model.mode_energies()[:SCALAR_MODES]
     gain = prior[:, None] * phi @ np.linalg.inv(noise_covariance() + expression_covariance())
-    residual = head_coordinates(landmarks, pose, shape[:, 2]) - shape[:, :2]
-    return np.einsum("ki,nic->nck", gain, residual).reshape(len(residual), -1)
+    exp = np.empty((len(landmarks), 2 * SCALAR_MODES))
+    for start in range(0, len(landmarks), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        residual = head_coordinates(landmarks[part], pose.take(part), shape[:, 2]) - shape[:, :2]
+        exp[part] = np.einsum("ki,nic->nck", gain, residual).reshape(len(residual), -1)
+    return exp
 
 
 def portrait_expression(neutral_plus_expression: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "64"]:
     """The part of a face's departure from the template (x, y in the head's axes) that usual actions explain.
 
-    Minimises |r - A a|^2 in the metric of the identity prior, (D + N)^-1, plus |a_j / sd_j|^2, over the strengths a
-    of `PORTRAIT_ACTIONS`; what is left is identity.
+    Minimises |r - A a|^2 in the metric of the identity prior, (D + N)^-1, plus |a_j / sd_j|^2, over the
+    strengths a of `PORTRAIT_ACTIONS`; what is left is identity.
     """
     coefficients = np.stack([face_model.action(name) for name in PORTRAIT_ACTIONS])
     fields = np.tensordot(coefficients, face_model.modes(), axes=1)[..., :2]
@@ -179,9 +187,10 @@ def portrait_expression(neutral_plus_expression: Float[np.ndarray, "68 2"]) -> F
 def mean_departure(
     landmarks: Float[np.ndarray, "frames 68 2"], pose: Pose, departure: Float[np.ndarray, "68 3"]
 ) -> Float[np.ndarray, "68 3"]:
-    """A clip's mean departure from the template in 3-D, given poses and the last estimate (for the robust weights).
+    """A clip's mean departure from the template in 3-D, given poses and the last estimate of it.
 
-    Per landmark, ridge least squares of uv = s R (T + d)_xy + t over the frames: turning heads show depth.
+    The last estimate gives the robust weights. Per landmark, ridge least squares of uv = s R (T + d)_xy + t over
+    the frames: turning heads show depth.
     """
     rotation = face_model.rotation(pose.angle)[:, :2]
     seen = (landmarks - pose.shift[:, None]) * np.exp(-pose.log_scale)[:, None, None]
@@ -198,8 +207,8 @@ def mean_departure(
 def without_pose(departure: Float[np.ndarray, "68 3"]) -> Float[np.ndarray, "68 3"]:
     """A departure from the template less what a shift, turn or scale of the whole head would look like.
 
-    Orthogonal in the metric of everything that may deform the face, (N + E + D)^-1: then the identity of a clip and
-    its mean pose do not trade places from one round of fitting to the next.
+    Orthogonal in the metric of everything that may deform the face, (N + E + D)^-1: then the identity of a
+    clip and its mean pose do not trade places from one round of fitting to the next.
     """
     x, y, z = TEMPLATE.T
     zero, one = np.zeros_like(x), np.ones_like(x)

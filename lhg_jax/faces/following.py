@@ -44,7 +44,7 @@ def largest(boxes: list[Box]) -> Box | None:
 
 
 def follow(frames: Iterable[Frame], on_frame: Callable[[], None] | None = None) -> Sightings:
-    """Follows the face that is largest when first found. Reads frames one by one; calls `on_frame` after each."""
+    """Follows the face that is largest when first found, frame by frame; `on_frame` is called after each."""
     search, starts_s, found = _Search(), [], []
     for frame in frames:
         starts_s.append(frame.time_s)

@@ -10,7 +10,6 @@ from lhg_jax import face_model
 from lhg_jax.errors import UserError
 from lhg_jax.face_model import TEMPLATE, FaceAnchor
 from lhg_jax.faces import alignment, detection, fitting, resampling
-from lhg_jax.faces.fitting import Pose
 from lhg_jax.faces.following import Sightings, follow, largest
 from lhg_jax.media import Frame
 from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion
@@ -68,7 +67,7 @@ class LandmarkTracker:
 
         Args:
           image: RGB.
-          face: which face, counted from the left from 0; None takes the largest, with a warning if there are more.
+          face: which face, counted from the left from 0; None takes the largest, and warns if there are more.
 
         Raises:
           UserError: there is no face, or no face of that number.
@@ -91,7 +90,7 @@ class LandmarkTracker:
         """
         sightings = follow(frames, on_frame)
         found = _require_face(sightings)
-        values, anchor = fit_clip(sightings.landmarks.astype(np.float64))
+        values, anchor = fit_clip(sightings.landmarks)
         motion = _to_motion(values, sightings)
         return VideoFit(motion, anchor, found, _warnings(sightings))
 
@@ -99,8 +98,8 @@ class LandmarkTracker:
 def fit_portrait(landmarks: Float[np.ndarray, "68 2"]) -> tuple[Float[np.ndarray, "70"], FaceAnchor]:
     """Motion values and anchor of one image's landmarks (pixels), which they reproduce exactly.
 
-    Expression is what usual actions (a smile, an open jaw...) explain of the departure from the template; the rest,
-    with the landmarks' noise, is identity.
+    Expression is what usual actions (a smile, an open jaw...) explain of the departure from the template;
+    the rest, with the landmarks' noise, is identity.
     """
     pose = fitting.fit_pose(landmarks[None], TEMPLATE, known_person=False)
     departure = fitting.head_coordinates(landmarks[None], pose, TEMPLATE[:, 2])[0] - TEMPLATE[:, :2]
@@ -112,7 +111,9 @@ def fit_portrait(landmarks: Float[np.ndarray, "68 2"]) -> tuple[Float[np.ndarray
     return values, FaceAnchor(pose.shift[0], float(np.exp(pose.log_scale[0])), identity)
 
 
-def fit_clip(landmarks: Float[np.ndarray, "frames 68 2"]) -> tuple[Float[np.ndarray, "frames 70"], FaceAnchor]:
+def fit_clip(
+    landmarks: Float[np.ndarray, "frames 68 2"],
+) -> tuple[Float[np.ndarray, "frames 70"], FaceAnchor]:
     """Motion values, frame by frame, and the anchor of a clip's landmarks (pixels)."""
     identity = clip_identity(landmarks)
     shape = TEMPLATE + identity
@@ -125,10 +126,10 @@ def fit_clip(landmarks: Float[np.ndarray, "frames 68 2"]) -> tuple[Float[np.ndar
 
 
 def clip_identity(landmarks: Float[np.ndarray, "frames 68 2"]) -> Float[np.ndarray, "68 3"]:
-    """What a person's neutral face adds to the template: the mean face of the clip less its mean expression."""
+    """What a person's neutral face adds to the template: a clip's mean face less its mean expression."""
     step = -(-len(landmarks) // IDENTITY_FRAMES)
     some = landmarks[::step]
-    pose: Pose = fitting.fit_pose(some, TEMPLATE, known_person=False)
+    pose = fitting.fit_pose(some, TEMPLATE, known_person=False)
     departure = np.zeros_like(TEMPLATE)
     for _ in range(IDENTITY_ROUNDS):
         departure = fitting.without_pose(fitting.mean_departure(some, pose, departure))
@@ -139,7 +140,7 @@ def clip_identity(landmarks: Float[np.ndarray, "frames 68 2"]) -> Float[np.ndarr
 
 def _choose(boxes: list[detection.Box], face: int | None) -> tuple[detection.Box, list[str]]:
     if not boxes:
-        raise UserError("no face found (the tracker needs an upright, roughly frontal face, 40 pixels or wider)")
+        raise UserError("no face found (it must be upright, roughly frontal and 40 pixels wide or more)")
     if face is not None:
         if not 0 <= face < len(boxes):
             raise UserError(f"no face number {face}: {len(boxes)} found, counted from the left from 0")
@@ -149,7 +150,9 @@ def _choose(boxes: list[detection.Box], face: int | None) -> tuple[detection.Box
     if len(boxes) == 1:
         return box, []
     number = next(i for i, other in enumerate(boxes) if other is box)
-    return box, [f"{len(boxes)} faces found: the largest is taken, number {number} from the left (--face chooses)"]
+    return box, [
+        f"{len(boxes)} faces found: the largest is taken, --face {number} (counted from the left from 0)"
+    ]
 
 
 def _require_face(sightings: Sightings) -> float:
@@ -161,8 +164,8 @@ def _require_face(sightings: Sightings) -> float:
         raise UserError(f"no face found in any of {count} frames (it must be upright and roughly frontal)")
     if seen < MIN_FOUND * count:
         raise UserError(
-            f"the face is lost in {count - seen} of {count} frames (more than half must show it upright and roughly "
-            "frontal; cut the clip to where it does)"
+            f"the face is lost in {count - seen} of {count} frames (at least half must show it upright and "
+            "roughly frontal; cut the clip to where it does)"
         )
     return seen / count
 
@@ -179,7 +182,9 @@ def _to_motion(values: Float[np.ndarray, "seen 70"], sightings: Sightings) -> Mo
     return Motion(LANDMARK, pose.astype(np.float32), FRAME_RATE, _valid(at_s, sightings))
 
 
-def _valid(at_s: Float[np.ndarray, "motion_frames"], sightings: Sightings) -> Bool[np.ndarray, "motion_frames"]:
+def _valid(
+    at_s: Float[np.ndarray, "motion_frames"], sightings: Sightings
+) -> Bool[np.ndarray, "motion_frames"]:
     """Whether the frame that is shown at each time shows the face."""
     shown = np.searchsorted(sightings.starts_s, at_s, side="right") - 1
     return (shown >= 0) & sightings.seen[np.maximum(shown, 0)]
@@ -192,7 +197,9 @@ def _warnings(sightings: Sightings) -> list[str]:
     lost, count = int((~sightings.seen).sum()), len(sightings.seen)
     if lost:
         edges_s = np.append(sightings.starts_s, sightings.end_s)
-        longest_s = max([edges_s[end] - edges_s[start] for start, end in resampling.gaps(sightings.seen)], default=0.0)
-        bridged = "interpolated" if longest_s <= resampling.MAX_GAP_S else "interpolated up to 1 s, then held still"
+        lengths_s = [edges_s[end] - edges_s[start] for start, end in resampling.gaps(sightings.seen)]
+        longest_s = max(lengths_s, default=0.0)
+        is_short = longest_s <= resampling.MAX_GAP_S
+        bridged = "interpolated" if is_short else "held still but for the last second"
         warnings.append(f"the face is lost in {lost} of {count} frames, {longest_s:.1f} s at most: {bridged}")
     return warnings

@@ -1,8 +1,9 @@
 """From measurements at irregular times, with gaps, to a smooth motion at a constant frame rate.
 
-Smoothing is local quadratic regression (Savitzky & Golay 1964, for uneven times as in Cleveland 1979): the value at
-a time is that of the parabola fitted, with tricube weights, to the samples within `half_width_s` of it. It has no
-delay, passes parabolas unchanged, and its gain falls only from the curve's fourth derivative on.
+Smoothing is local quadratic regression (Savitzky & Golay 1964, for uneven times as in Cleveland 1979): the
+value at a time is that of the parabola fitted, with tricube weights, to the samples within `half_width_s`
+of it. It has no delay, passes parabolas unchanged, and its gain falls only from the curve's fourth
+derivative on.
 """
 
 import numpy as np
@@ -26,17 +27,15 @@ def smoothing_matrix(
     """
     first = np.searchsorted(times_s, at_s - half_width_s)
     last = np.searchsorted(times_s, at_s + half_width_s)
-    rows, columns, weights = [], [], []
-    for row, (start, end, time) in enumerate(zip(first, last, at_s, strict=True)):
-        offset = (times_s[start:end] - time) / half_width_s
+    matrix = sparse.lil_matrix((len(at_s), len(times_s)))
+    for row, (start, end, time_s) in enumerate(zip(first, last, at_s, strict=True)):
+        offset = (times_s[start:end] - time_s) / half_width_s
         if len(offset) >= 4 and offset[0] <= 0 <= offset[-1]:
-            row_columns, row_weights = np.arange(start, end), _parabola_weights(offset)
+            matrix[row, start:end] = _parabola_weights(offset)
         else:
-            row_columns, row_weights = _linear_weights(times_s, time)
-        rows += [row] * len(row_columns)
-        columns += list(row_columns)
-        weights += list(row_weights)
-    return sparse.csr_matrix((weights, (rows, columns)), shape=(len(at_s), len(times_s)))
+            columns, weights = _linear_weights(times_s, time_s)
+            matrix[row, columns] = weights
+    return matrix.tocsr()
 
 
 def _parabola_weights(offset: Float[np.ndarray, "near"]) -> Float[np.ndarray, "near"]:
@@ -48,12 +47,12 @@ def _parabola_weights(offset: Float[np.ndarray, "near"]) -> Float[np.ndarray, "n
     return np.linalg.solve(normal, powers * tricube)[0]
 
 
-def _linear_weights(times_s: Float[np.ndarray, "samples"], time: float) -> tuple[list[int], list[float]]:
+def _linear_weights(times_s: Float[np.ndarray, "samples"], time_s: float) -> tuple[list[int], list[float]]:
     """Columns and weights of linear interpolation, held at both ends."""
-    after = int(np.searchsorted(times_s, time))
+    after = int(np.searchsorted(times_s, time_s))
     if after in (0, len(times_s)):
         return [min(after, len(times_s) - 1)], [1.0]
-    share = (time - times_s[after - 1]) / (times_s[after] - times_s[after - 1])
+    share = (time_s - times_s[after - 1]) / (times_s[after] - times_s[after - 1])
     return [after - 1, after], [1.0 - share, share]
 
 
