@@ -189,8 +189,8 @@ def mean_departure(
 ) -> Float[np.ndarray, "68 3"]:
     """A clip's mean departure from the template in 3-D, given poses and the last estimate of it.
 
-    The last estimate gives the robust weights. Per landmark, ridge least squares of uv = s R (T + d)_xy + t over
-    the frames: turning heads show depth.
+    The last estimate gives the robust weights. Per landmark, ridge least squares of uv = s R (T + d)_xy + t
+    over the frames: turning heads show depth.
     """
     rotation = face_model.rotation(pose.angle)[:, :2]
     seen = (landmarks - pose.shift[:, None]) * np.exp(-pose.log_scale)[:, None, None]
