@@ -1,5 +1,6 @@
 """Reading video: what a file holds, when each frame is shown, and the frames themselves as a stream."""
 
+import array
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
@@ -173,20 +174,23 @@ def _timing(path: str | os.PathLike) -> _Timing:
     if rows is None:
         with libav.open_input(path) as container:
             stream = _require_video(path, container)
-            rows = [(start, length) for start, length, _ in _decode(path, container, stream)]
-    if not rows:
+            flat = array.array("d", (x for row in _decode(path, container, stream) for x in row[:2]))
+            rows = np.asarray(flat).reshape(-1, 2)
+    if not len(rows):
         raise UserError(f"{path}: no frame of the video can be decoded")
-    starts, lengths = np.asarray(rows, np.float64).T
+    starts, lengths = rows.T
     return _Timing(starts - zero_s, float(starts[-1] + lengths[-1]) - zero_s)
 
 
-def _packet_rows(path: str | os.PathLike, container: Any, stream: Any) -> list[tuple[float, float]] | None:
-    """(start, duration) of every shown frame from its packet, or None where the packets do not tell.
+def _packet_rows(
+    path: str | os.PathLike, container: Any, stream: Any
+) -> Float[np.ndarray, "frames 2"] | None:
+    """(start, duration) in s of every shown frame from its packet, or None where packets do not tell.
 
     Raises `UserError` if the header promises more than the file holds.
     """
     default_s = float(1 / (stream.average_rate or stream.guessed_rate or 25))
-    rows, count, end_s, timed = [], 0, 0.0, True
+    flat, count, end_s, timed = array.array("d"), 0, 0.0, True  # flat: 16 bytes a frame
     for packet in container.demux():
         if packet.size == 0 or packet.is_corrupt:  # the flush at the end, or cut off in the middle
             continue
@@ -199,12 +203,12 @@ def _packet_rows(path: str | os.PathLike, container: Any, stream: Any) -> list[t
         timed &= packet.pts is not None
         if timed and not packet.is_discard:
             length_s = float((packet.duration or 0) * packet.time_base)
-            rows.append((float(packet.pts * packet.time_base), length_s or default_s))
+            flat.extend((float(packet.pts * packet.time_base), length_s or default_s))
     if count < stream.frames:
         raise _truncated(path, count, stream.frames)
     promised_s = (container.duration or 0) / libav.av.time_base
     if end_s < 0.98 * promised_s - 0.5:
         raise UserError(f"{path}: truncated, it ends at {end_s:.1f} s of {promised_s:.1f} s")
-    rows.sort()
-    starts = [start for start, _ in rows]
-    return rows if timed and len(set(starts)) == len(starts) else None
+    rows = np.asarray(flat).reshape(-1, 2)
+    rows = rows[np.argsort(rows[:, 0])]
+    return rows if timed and (np.diff(rows[:, 0]) > 0).all() else None
