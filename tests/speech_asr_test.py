@@ -75,3 +75,9 @@ def test_speech_after_a_long_pause_is_another_utterance(monkeypatch):
 def test_recognisers_by_name(speech):
     assert RECOGNISERS["pocketsphinx"] is recognise
     assert RECOGNISERS["none"](speech, None) == []
+
+
+@pytest.mark.parametrize("level, peak", [(1.0, 0.5), (0.1, 0.5), (0.005, 0.005 * 10**1.5), (1e-5, 0.0)])
+def test_recordings_are_brought_to_a_level_within_limits(level, peak):
+    wave = (level * np.sin(np.arange(16000) * 0.3)).astype(np.float32)
+    assert abs(np.abs(asr._levelled(wave)).max() / 32767 - peak) < 1e-3
