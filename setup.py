@@ -32,6 +32,7 @@ PIPELINE = [
     "scikit-image>=0.25",
     "scipy>=1.13",
     "matplotlib>=3.9",
+    "pillow>=10",
 ]
 TRAIN = ["grain>=0.2.10", "tensorflow-datasets>=4.9.8", "array_record>=0.7", "tensorboardX>=2.6"]
 SYNTHETIC = ["espeakng-loader>=0.2.4"]

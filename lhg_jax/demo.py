@@ -12,8 +12,8 @@ import numpy as np
 from skimage import data, io
 
 from lhg_jax import faces, media, render
-from lhg_jax.request import Request
 from lhg_jax.motion import load_motion
+from lhg_jax.request import Request
 
 ASSETS = resources.files("lhg_jax") / "assets"
 SPEAKER_FPS = 25.0  # not the model's 30: the demo takes the way that other people's clips take
