@@ -123,8 +123,8 @@ def vico(
     """The loss of the ViCo challenge's baseline, with its habits, to be comparable.
 
     For each part of the space: |pred - target + 1e-6| plus its weight times the same of first differences.
-    Rows are frames 1, 2, ..., T; those that are not valid, and the last, are zeros in both and *do* count, and
-    so does the jump to them. The first difference is that of frames 1 and 2.
+    Rows are frames 1, 2, ..., T; those that are not valid, and the last, are zeros in both and *do* count,
+    and so does the jump to them. The first difference is that of frames 1 and 2.
     """
     scored_BT1 = jnp.pad(valid_BT[:, 1:], ((0, 0), (0, 1)))[..., None]
 
