@@ -88,6 +88,16 @@ def test_weak_detections_give_way_to_clear_ones(monkeypatch):
     assert len(detection.find_faces(BLACK)) == 2
 
 
+def test_nearest_face_is_like_the_last_in_place_and_size():
+    last, shifted, grown = (
+        np.array(box, float) for box in ([50, 50, 150, 150], [250, 50, 350, 150], [10, 10, 230, 230])
+    )
+    near = last + 20
+    for boxes in ([shifted, near, grown], [grown, near], [near, shifted]):
+        assert detection.nearest(boxes, last) is near
+    assert detection.nearest([], last) is None
+
+
 def test_small_faces_are_found_by_the_fine_search(astronaut):
     image = np.full((400, 400, 3), 127, np.uint8)
     image[100:220, 60:180] = cv2.resize(astronaut, (120, 120), interpolation=cv2.INTER_AREA)
@@ -182,8 +192,8 @@ def test_the_same_face_is_followed_when_another_grows(astronaut, fit):
     first = np.concatenate([np.pad(small, ((45, 45), (45, 45), (0, 0))), astronaut], axis=1)
     later = np.concatenate([large, astronaut], axis=1)
     assert TRACKER.track_image(later).anchor.origin_xy[0] < 240  # alone, it would be the other one
-    video = TRACKER.track_video(clip([first] * 3 + [later] * 3))
-    assert video.warnings == ["2 faces found: the largest is followed"]
+    video = TRACKER.track_video(clip([first] * 3 + [np.zeros_like(first)] + [later] * 3))
+    assert video.warnings[0] == "2 faces found: the largest is followed"
     np.testing.assert_allclose(video.anchor.origin_xy, fit.anchor.origin_xy + np.array([240, 0]), atol=3.0)
     assert np.abs(video.motion.part("trans")).max() < 0.1
 
