@@ -4,11 +4,11 @@ import dataclasses
 import os
 import zipfile
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from lhg_jax.atomic import replacing
 from lhg_jax.errors import UserError
 
 FRAME_RATE = 30.0  # frames/s at which the model runs (DESIGN section 3)
@@ -120,17 +120,9 @@ class Motion:
 
 def save_motion(path: str | os.PathLike, motion: Motion) -> None:
     """Writes a motion to an .npz file (arrays only, no pickles), atomically."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part.npz")
     valid = np.ones(len(motion), bool) if motion.valid is None else motion.valid
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, space=motion.space.name, values=motion.values, fps=motion.fps, valid=valid)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, space=motion.space.name, values=motion.values, fps=motion.fps, valid=valid)
 
 
 def load_motion(path: str | os.PathLike) -> Motion:

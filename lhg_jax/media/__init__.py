@@ -1,6 +1,5 @@
 """Reading and writing video, audio and images; every time is in seconds on the file's clock."""
 
-from lhg_jax.media.atomic import replacing
 from lhg_jax.media.audio import SAMPLE_RATE, read_audio, write_audio
 from lhg_jax.media.images import read_image, side_by_side
 from lhg_jax.media.video import Frame, MediaInfo, frame_times, probe, read_frames

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from lhg_jax.errors import UserError
 from lhg_jax.media import libav
-from lhg_jax.media.atomic import replacing
+from lhg_jax.atomic import replacing
 from lhg_jax.media.soundtrack import ArraySoundtrack, FileSoundtrack, Soundtrack
 from lhg_jax.media.video import probe
 

@@ -11,24 +11,20 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from lhg_jax.atomic import replacing
 from lhg_jax.errors import UserError
 
 SHOWN_KEYS = 5  # how many keys of each kind an error lists
 
 
 def save_weights(path: str | os.PathLike, variables: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-    """Writes nested arrays to a .safetensors file, atomically; structured metadata goes in as JSON."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Writes nested arrays to a .safetensors file, atomically. Structured metadata goes in as JSON strings."""
     flat = {name: np.asarray(jax.device_get(x), order="C") for name, x in _flatten(variables).items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        safetensors.numpy.save_file(flat, temporary, metadata=dict(metadata))
-        os.replace(temporary, path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path}: cannot be written ({error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        try:
+            safetensors.numpy.save_file(flat, temporary, metadata=dict(metadata))
+        except safetensors.SafetensorError as error:  # an operating system error, wrapped
+            raise UserError(f"{path}: cannot be written ({error})") from error
 
 
 def load_weights(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, str]]:

@@ -13,7 +13,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a hidden temporary beside `path`, renamed to `path` when the block ends without an exception.
 
     On any exception (also an interrupt) the temporary goes and an older `path` stays as it was. Missing
-    folders are created. Raises `UserError` if that cannot be done.
+    folders are created. Raises `UserError` where the file cannot be written, also for a full disk.
     """
     path = Path(path)
     # The suffix stays last: libraries choose the format by it.
@@ -28,5 +28,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
