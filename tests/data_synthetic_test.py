@@ -207,6 +207,16 @@ def test_listener_attitude_decides_how_often_it_nods(dyads):
     assert len(nods("positive")) > 1.3 * len(nods("negative")) > 5
 
 
+def test_listener_is_the_mirror_image_of_the_speaker(dyads):
+    late = round(30 * 0.6)
+    correlations = []
+    for dyad in (dyad for dyad in dyads if dyad.words):
+        speaker, listener = dyad.speaker.part("angle")[:-late], dyad.listener.part("angle")[late:]
+        correlations.append([np.corrcoef(a, b)[0, 1] for a, b in zip(speaker.T, listener.T, strict=True)])
+    pitch, yaw, roll = np.mean(correlations, axis=0)
+    assert pitch > 0.3 and yaw < -0.5 and roll < -0.5
+
+
 def test_nods_and_shakes_do_not_overlap(dyads):
     params = ListenerParams()
     lengths_s = {"nod": 2 / params.nod_hz, "shake": 1.0}

@@ -30,7 +30,7 @@ class SpeechParams:
       pause_s: pause after a complete sentence, s.
       short_pause_s: pause after a phrase that goes on, s.
       inviting: share of phrases that end in a low-pitch region (Ward & Tsukahara 2000).
-      low_pitch_percent: how the last words of such a phrase change the pitch setting (`voice.Token`), percent.
+      low_pitch_percent: how the last words of such a phrase change the pitch setting (`voice.Token`).
       charged: share of sentences with sentiment.
       level_db: level of the speech, RMS dB re full scale.
       noise_db: level of the room noise, RMS dB re full scale.
@@ -40,13 +40,13 @@ class SpeechParams:
     silent: float = 0.05
     late_start: float = 0.2
     late_start_s: tuple[float, float] = (1.5, 4.0)
-    pause_s: tuple[float, float] = (0.4, 1.3)
-    short_pause_s: tuple[float, float] = (0.15, 0.4)
+    pause_s: tuple[float, float] = (0.3, 1.0)
+    short_pause_s: tuple[float, float] = (0.1, 0.3)
     inviting: float = 0.6
     low_pitch_percent: tuple[int, int] = (-40, -25)
     charged: float = 0.6
     level_db: tuple[float, float] = (-30.0, -18.0)
-    noise_db: tuple[float, float] = (-75.0, -50.0)
+    noise_db: tuple[float, float] = (-70.0, -45.0)
 
 
 @dataclasses.dataclass(frozen=True)

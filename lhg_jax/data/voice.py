@@ -43,7 +43,7 @@ class VoiceSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Token:
-    """A word to be spoken. `pitch_percent`, -80 to 100, moves the pitch setting (-35 lowers F0 by about 15 %)."""
+    """A word to be spoken. `pitch_percent`, -80 to 100, moves the pitch setting (-35: F0 15 % lower)."""
 
     text: str
     pitch_percent: int = 0
