@@ -1,0 +1,107 @@
+"""Eq. 2 with its gradient: the streaming form against the plain N x 3N form, time and peak memory.
+
+    python tools/bench/contrastive.py [--stamps 720 5760 11520 50000 200000] [--chunk 360] [--runs 5]
+
+Times are medians of runs in turn in one process. Peak memory is that of a process that computes loss and
+gradient once, less that of one that does the same for 8 time stamps (Linux). The plain form stops at 11,520.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lhg_jax.losses import CONTRASTIVE
+
+SIZE, TEMPERATURE, LARGEST_PLAIN = 128, 0.07, 11520
+
+
+def features(stamps: int) -> tuple[jax.Array, ...]:
+    """Random (text, low, mid, high), each [1, stamps, SIZE]."""
+    rng = np.random.default_rng(0)
+    return tuple(jnp.asarray(rng.standard_normal((1, stamps, SIZE), np.float32)) for _ in range(4))
+
+
+def streaming(chunk: int):
+    """Loss and gradient of the package."""
+
+    def loss(text_BTD, *levels):
+        mask_BT = jnp.ones(text_BTD.shape[:2], bool)
+        words_BT = mask_BT.astype(jnp.int32)
+        value = CONTRASTIVE["paper"](
+            text_BTD, levels, mask_BT, mask_BT, words_BT, temperature=TEMPERATURE, chunk=chunk
+        )
+        return value.mean()
+
+    return jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3)))
+
+
+def plain():
+    """The same by the whole matrix."""
+
+    def loss(*arrays):
+        text, low, mid, high = (x[0] / jnp.linalg.norm(x[0], axis=-1, keepdims=True) for x in arrays)
+        logits = text @ jnp.concatenate([low, mid, high]).T / TEMPERATURE
+        return (jax.nn.logsumexp(logits, axis=1) - (text * high).sum(-1) / TEMPERATURE).mean()
+
+    return jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3)))
+
+
+def seconds(functions: list, arrays: tuple[jax.Array, ...], runs: int) -> list[float]:
+    """Median seconds of each, after a check that all agree."""
+    values = [function(*arrays)[0] for function in functions]
+    np.testing.assert_allclose(values, values[0], rtol=1e-4)
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(runs):
+        for function, own in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            jax.block_until_ready(function(*arrays))
+            own.append(time.perf_counter() - start)
+    return [statistics.median(own) for own in times]
+
+
+def peak_gb(form: str, stamps: int, chunk: int) -> float:
+    """Peak resident memory (GB) of a fresh process that computes `form` once."""
+    command = [sys.executable, __file__, "--measure", form, "--stamps", str(stamps), "--chunk", str(chunk)]
+    return float(subprocess.check_output(command, text=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stamps", type=int, nargs="+", default=[720, 5760, 11520, 50000, 200000])
+    parser.add_argument("--chunk", type=int, default=360)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument(
+        "--measure", choices=["streaming", "plain"], help="print the peak memory in GB and leave"
+    )
+    args = parser.parse_args()
+    if args.measure:
+        function = plain() if args.measure == "plain" else streaming(args.chunk)
+        jax.block_until_ready(function(*features(args.stamps[0])))
+        # Not ru_maxrss, which a child inherits from its parent.
+        status = Path("/proc/self/status").read_text()
+        print(int(status.split("VmHWM:")[1].split()[0]) / 2**20)
+        return
+    base = peak_gb("streaming", 8, args.chunk)
+    print(f"chunk {args.chunk}, D {SIZE}, {args.runs} runs, base {base:.2f} GB")
+    print("     N | seconds: streaming plain ratio | GB over base: streaming plain")
+    for stamps in args.stamps:
+        small = stamps <= LARGEST_PLAIN
+        functions = [streaming(args.chunk)] + [plain()] * small
+        times = seconds(functions, features(stamps), args.runs if small else 1)
+        memory = [peak_gb(form, stamps, args.chunk) - base for form in ["streaming", "plain"][: len(times)]]
+        ratio = f"{times[1]:8.3f} {times[0] / times[1]:5.2f}" if small else "       -     -"
+        plain_gb = f"{memory[1]:6.2f}" if small else "     -"
+        print(f"{stamps:6d} | {times[0]:8.3f} {ratio} | {memory[0]:6.2f} {plain_gb}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
