@@ -2,7 +2,7 @@
 
 espeak-ng (GPL-3.0-or-later) is a separate, optional library that is only called while data are made
 (extra `synthetic`); nothing of it is part of lhg_jax. Its random state (flutter, breath, echo) survives
-re-initialisation, so `Espeak` loads the library afresh: the same calls then give the same bytes.
+re-initialisation, so `Espeak` loads the library afresh (POSIX): the same calls then give the same bytes.
 """
 
 import _ctypes
