@@ -1,0 +1,70 @@
+"""The demo listener that the package ships: small enough for two CPU cores, trained on synthetic dyads.
+
+Reproduces: lhg_jax/assets/demo.safetensors (scores in lhg_jax/assets/demo_model_card.md).
+Command:
+  make demo-model
+or, step by step,
+  python -m lhg_jax.prepare --source synthetic --hours 3 --seed 0 --split train --out out/synthetic/train
+  python -m lhg_jax.prepare --source synthetic --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
+  python -m lhg_jax.train --config configs/demo.py --workdir out/demo
+  python tools/export_demo.py --workdir out/demo
+Time: not yet measured. Expected score: not yet measured.
+"""
+
+from lhg_jax.config import (
+    AugmentConfig,
+    CheckpointConfig,
+    DataConfig,
+    LoopConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+from lhg_jax.models.listener import ListenerConfig
+
+STEPS = 2400
+
+config = TrainConfig(
+    model=ListenerConfig(
+        coeff=70,
+        audio_filters=(8, 16, 32, 64),
+        audio_depths=(1, 1, 1, 1),
+        level_size=32,
+        text_channels=(64, 64, 64),
+        fusion_size=128,
+        fusion_blocks=1,
+        hidden=128,
+        layers=2,
+    ),
+    data=DataConfig(
+        train="out/synthetic/train",
+        evaluation="out/synthetic/valid",
+        crop_frames=90,
+        eval_frames=90,
+        eval_batch_size=16,
+        threads=1,
+    ),
+    train=LoopConfig(batch_size=16, steps=STEPS, seed=0, log_every=20, eval_every=400),
+    loss=LossConfig(
+        motion="paper",
+        contrastive="paper",
+        motion_options={"w1": 1.0, "w2": 4.0},
+        contrastive_weight=0.002,
+        temperature=0.1,
+    ),
+    optimizer=OptimizerConfig(
+        learning_rate=2e-3, warmup_steps=100, weight_decay=0.01, clip_norm=1.0, ema_decay=0.995
+    ),
+    augment=AugmentConfig(
+        mirror=0.5,
+        gain_db=6.0,
+        noise_db=1.0,
+        time_masks=1,
+        time_mask_steps=8,
+        band_masks=1,
+        band_mask_bands=12,
+        drop_motion=0.15,
+        drop_words=0.1,
+    ),
+    checkpoint=CheckpointConfig(every=400, keep=2),
+)

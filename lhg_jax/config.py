@@ -1,0 +1,198 @@
+"""Settings of a training run: frozen dataclasses, a file in configs/ that builds one, dotted overrides.
+
+Nothing is filled in later. `python -m lhg_jax.train --config FILE --config.train.batch_size=64` overrides one.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+
+from lhg_jax.errors import UserError
+from lhg_jax.models.listener import ListenerConfig
+from lhg_jax.models.vico_lstm import ViCoConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where clips come from and how long the pieces are that the model sees."""
+
+    train: str
+    """Folder written by `python -m lhg_jax.prepare`."""
+    evaluation: str
+    """Folder of held-out clips; empty: no evaluation."""
+    crop_frames: int = 90
+    """Length of a training crop, in frames at 30 frames/s; T mod 4 = 2 wastes no mel steps."""
+    eval_frames: int = 450
+    """Evaluation clips are padded or cut to this many frames."""
+    eval_batch_size: int = 16
+    """Clips in one evaluation step, over all processes."""
+    threads: int = 2
+    """Threads that read and cut clips in each process (or worker), >= 1."""
+    workers: int = 0
+    """Worker processes in front of the threads; 0: none. Batches do not depend on it."""
+    prefetch: int = 4
+    """Finished batches held ready, >= 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of a training crop. Probabilities lie in [0, 1]; 0 turns the change off."""
+
+    mirror: float = 0.5
+    """Probability of swapping left and right of speaker and listener together (`landmark` space only)."""
+    gain_db: float = 6.0
+    """Loudness changes by uniform [-gain_db, gain_db] dB."""
+    noise_db: float = 1.0
+    """Standard deviation (dB) of Gaussian noise on the log-mel: uniform [0, noise_db] for each crop."""
+    time_masks: int = 1
+    """SpecAugment: number of spans of mel steps set to silence, >= 0."""
+    time_mask_steps: int = 12
+    """SpecAugment: longest span, in mel steps (60 a second)."""
+    band_masks: int = 1
+    """SpecAugment: number of spans of mel bands set to silence, >= 0."""
+    band_mask_bands: int = 16
+    """SpecAugment: widest span, in mel bands (of 128)."""
+    drop_motion: float = 0.15
+    """Probability that the speaker is not seen, so that the model copes with sound alone."""
+    drop_words: float = 0.1
+    """Probability that no word was recognised, so that the model copes without a transcript."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """L = L_dec + contrastive_weight * L_const; both parts are found by name in `lhg_jax.losses`."""
+
+    motion: str = "paper"
+    """Name in `losses.MOTION`; `paper` is Eq. 6."""
+    contrastive: str = "paper"
+    """Name in `losses.CONTRASTIVE`; `paper` is Eq. 2."""
+    motion_options: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Further keywords of that function, e.g. w1 and w2 of Eq. 6 (the paper gives no values)."""
+    contrastive_options: dict[str, float] = dataclasses.field(default_factory=dict)
+    """The same for the contrastive one."""
+    contrastive_weight: float = 0.1
+    """Lambda, >= 0. The paper gives no value."""
+    temperature: float = 0.1
+    """Tau of Eq. 2, > 0. The paper gives no value."""
+    chunk: int = 1024
+    """Time stamps compared at once by the contrastive loss: memory grows with it, the value stays."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with linear warm-up, then cosine decay to zero at the last step."""
+
+    learning_rate: float = 1e-3
+    """Peak step size, > 0."""
+    warmup_steps: int = 500
+    """Steps from 0 to the peak, in [0, steps)."""
+    weight_decay: float = 0.01
+    """Decoupled, on matrices and kernels only (not on biases and norm scales), >= 0."""
+    beta1: float = 0.9
+    """Decay of the gradient's mean, in [0, 1)."""
+    beta2: float = 0.999
+    """Decay of the gradient's square, in [0, 1)."""
+    clip_norm: float = 1.0
+    """Global norm above which gradients are scaled down, > 0."""
+    ema_decay: float = 0.999
+    """Decay per step of the averaged parameters that are evaluated and exported, in [0, 1)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """Length of the run and what happens how often."""
+
+    batch_size: int
+    """Crops in one step, over all processes and devices."""
+    steps: int
+    """Optimiser steps of the run."""
+    seed: int = 0
+    """Every random number of the run follows from it."""
+    log_every: int = 20
+    """Steps between lines of metrics.jsonl."""
+    eval_every: int = 1000
+    """Steps between evaluations; there is one more after the last step."""
+    max_skipped: int = 10
+    """Updates in a row that may be skipped for non-finite gradients before the run stops."""
+    fsdp: int = 1
+    """Devices that share one copy of the parameters; divides the number of devices."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointConfig:
+    """Saves of the whole training state with the place in the data."""
+
+    every: int = 1000
+    """Steps between saves; there is one more after the last step."""
+    keep: int = 3
+    """Newest saves that are kept, >= 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """One run."""
+
+    model: ListenerConfig | ViCoConfig
+    data: DataConfig
+    train: LoopConfig
+    loss: LossConfig
+    optimizer: OptimizerConfig
+    augment: AugmentConfig
+    checkpoint: CheckpointConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandLine:
+    """What `python -m lhg_jax.train` was asked to do."""
+
+    config: TrainConfig
+    workdir: Path
+
+
+def load_config(path: str | os.PathLike) -> TrainConfig:
+    """Runs a file of configs/ and returns its `config`. Raises `UserError` if it does not define one."""
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such config file")
+    try:
+        config = runpy.run_path(str(path)).get("config")
+    except (SyntaxError, NameError, TypeError, ImportError) as error:
+        raise UserError(f"{path}: {error}") from error
+    if not isinstance(config, TrainConfig):
+        raise UserError(f"{path}: does not define `config = TrainConfig(...)`")
+    return config
+
+
+def parse_command_line(args: Sequence[str] | None = None) -> CommandLine:
+    """Reads `--config FILE --workdir DIR [--config.SECTION.KEY=VALUE ...]`.
+
+    Unknown keys and values of a wrong type end the process with code 2 and a message that names the key.
+    """
+    import tyro  # only the command line needs it
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", default=None)
+    known, rest = parser.parse_known_args(args)
+    if known.config is None:
+        raise UserError("--config FILE is missing (configs/ has some)")
+    defaults = load_config(known.config)
+
+    def command_line(*, workdir: Path, config: TrainConfig = defaults) -> CommandLine:
+        """Trains a listener; continues from the working folder's newest checkpoint where it has one.
+
+        Args:
+            workdir: Folder for checkpoints, metrics.jsonl and the exact settings.
+            config: Overrides of the values in the --config file.
+        """
+        return CommandLine(config, workdir)
+
+    markers = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
+    return tyro.cli(command_line, args=rest, config=markers, prog="python -m lhg_jax.train")
+
+
+def to_json(config: TrainConfig) -> str:
+    """All values of a run as JSON, for the working folder and exported weights."""
+    return json.dumps(dataclasses.asdict(config), indent=2)

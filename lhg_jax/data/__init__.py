@@ -1,0 +1,1 @@
+"""Clips on disk, synthetic dyads, and the pipeline that turns them into batches."""

@@ -1,0 +1,65 @@
+"""Random changes of a training crop (numpy); all numbers come from the generator that is passed in."""
+
+import numpy as np
+
+from lhg_jax.config import AugmentConfig
+from lhg_jax.data.schema import Example
+from lhg_jax.face_model import mirror
+from lhg_jax.features import MEL_FLOOR_DB, SpeakerFeatures
+from lhg_jax.speech.mfcc import mfcc_of_log_mel
+
+
+def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -> Example:
+    """Applies every change of `config` to one crop (no leading axis)."""
+    features, target = example.features, example.target
+    if rng.random() < config.mirror:
+        features, target = features.replace(motion=mirror(features.motion)), mirror(target)
+    features = change_sound(features, augment_log_mel(features.log_mel, config, rng))
+    if rng.random() < config.drop_motion:
+        features = drop_motion(features)
+    if rng.random() < config.drop_words:
+        features = drop_words(features)
+    return Example(features, target, example.index)
+
+
+def augment_log_mel(log_mel: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """Gain, noise and SpecAugment (Park et al. 2019) without warping: spans of steps or bands become silence.
+
+    Silence stays silence: gain and noise change only what is above the floor of -80 dB.
+    """
+    gain_db = rng.uniform(-config.gain_db, config.gain_db)
+    noise_db = rng.uniform(0, config.noise_db) * rng.standard_normal(log_mel.shape, np.float32)
+    changed = np.where(log_mel > MEL_FLOOR_DB, log_mel + gain_db + noise_db, log_mel)
+    for _ in range(config.time_masks):
+        changed[_random_span(len(log_mel), config.time_mask_steps, rng)] = MEL_FLOOR_DB
+    for _ in range(config.band_masks):
+        changed[:, _random_span(log_mel.shape[1], config.band_mask_bands, rng)] = MEL_FLOOR_DB
+    return np.maximum(changed, MEL_FLOOR_DB).astype(np.float32)
+
+
+def change_sound(features: SpeakerFeatures, log_mel: np.ndarray) -> SpeakerFeatures:
+    """Replaces the log-mel and moves the MFCC with it.
+
+    The MFCC are linear in the log-mel, so they move by the MFCC of the difference, and keep what they know
+    about the frames outside the crop.
+    """
+    moved = mfcc_of_log_mel(log_mel - features.log_mel, features.frames)
+    return features.replace(log_mel=log_mel, mfcc=features.mfcc + moved)
+
+
+def drop_motion(features: SpeakerFeatures) -> SpeakerFeatures:
+    """The speaker as heard in a clip without video."""
+    return features.replace(motion=np.zeros_like(features.motion), has_motion=np.array(False))
+
+
+def drop_words(features: SpeakerFeatures) -> SpeakerFeatures:
+    """The speaker as heard where no word was recognised."""
+    return features.replace(
+        word_table=np.zeros_like(features.word_table), word_of_frame=np.zeros_like(features.word_of_frame)
+    )
+
+
+def _random_span(size: int, longest: int, rng: np.random.Generator) -> slice:
+    length = rng.integers(0, min(longest, size) + 1)
+    start = rng.integers(0, size - length + 1)
+    return slice(start, start + length)

@@ -1,0 +1,162 @@
+"""Clips -> batches, by grain: global shuffle, random crops, augmentation, sharding by process, prefetch.
+
+A batch depends on the seed and its number only, not on threads, workers or processes: example n of the
+shuffled stream goes to process n mod P. The whole state of the stream is therefore one number.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from absl import flags
+
+from lhg_jax.config import AugmentConfig, DataConfig
+from lhg_jax.data.augment import augment
+from lhg_jax.data.schema import Batch, Example, stack
+from lhg_jax.errors import MissingExtraError, UserError
+from lhg_jax.features import crop_features
+from lhg_jax.motion import LANDMARK, CoefficientSpace
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Random access to clips of one space."""
+
+    @property
+    def space(self) -> CoefficientSpace:
+        """Space of all motions."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
+
+
+def word_capacity(frames: int) -> int:
+    """Word rows (besides row 0) of a crop of `frames` frames: 7.5 words/s, faster than anyone speaks."""
+    return 2 + frames // 4
+
+
+def crop(example: Example, start: int, frames: int) -> Example:
+    """Frames [start, start + frames) of one clip, padded where the clip ends earlier."""
+    features = crop_features(example.features, start, frames, word_capacity(frames))
+    target = example.target[start : start + frames]
+    target = np.pad(target, [(0, frames - len(target)), (0, 0)])
+    return Example(features, target, example.index)
+
+
+def random_crop(example: Example, frames: int, rng: np.random.Generator) -> Example:
+    """A crop that starts anywhere where it still fits."""
+    start = int(rng.integers(0, max(example.features.frames - frames, 0) + 1))
+    return crop(example, start, frames)
+
+
+class TrainStream:
+    """Endless training batches of one process; its place can be saved and restored.
+
+    Iterating yields batches of `batch_size / processes` crops. Every clip is used once per epoch, in an order
+    that the seed and the epoch decide.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        data: DataConfig,
+        augmentation: AugmentConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        process: int = 0,
+        processes: int = 1,
+    ):
+        """Raises `UserError` where the batch does not divide, the source is empty or cannot be mirrored."""
+        if batch_size % processes:
+            raise UserError(f"train.batch_size={batch_size} does not divide by {processes} processes")
+        if len(source) == 0:
+            raise UserError("the training source holds no clips")
+        if augmentation.mirror and source.space != LANDMARK:
+            raise UserError(
+                f"augment.mirror must be 0: space {source.space.name!r} has no known mirror image"
+            )
+        self._data = data
+        change = _TrainTransform(data.crop_frames, augmentation)
+        stream = _grain().MapDataset.source(source).seed(seed).shuffle().repeat().random_map(change)
+        self._batches = stream[process::processes].batch(batch_size // processes, batch_fn=stack)
+        self.set_state({"next_batch": 0})
+
+    def get_state(self) -> dict[str, int]:
+        """The place in the stream, for a checkpoint: number of batches taken so far."""
+        return {"next_batch": self._next}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Continues where a stream of the same seed and batch size was; processes and workers may differ."""
+        self._next = state["next_batch"]
+        self._iterator = self._start(self._next)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        batch = next(self._iterator)
+        self._next += 1
+        return batch
+
+    def _start(self, first: int) -> Iterator[Batch]:
+        grain = _grain()
+        threads = self._data.threads
+        options = grain.ReadOptions(
+            num_threads=threads, prefetch_buffer_size=max(self._data.prefetch, threads)
+        )
+        batches = self._batches[first:].to_iter_dataset(options)
+        if self._data.workers:
+            if not flags.FLAGS.is_parsed():  # grain reads its own absl flags; we have another command line
+                flags.FLAGS.mark_as_parsed()
+            batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._data.workers))
+        return iter(batches)
+
+
+class _TrainTransform:
+    """Crop and augmentation of one clip; a class, so that worker processes can receive it."""
+
+    def __init__(self, frames: int, augmentation: AugmentConfig):
+        self._frames = frames
+        self._augmentation = augmentation
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+        return augment(random_crop(example, self._frames, rng), self._augmentation, rng)
+
+
+def eval_batches(
+    source: Source, frames: int, *, batch_size: int, process: int = 0, processes: int = 1
+) -> Iterator[Batch]:
+    """Every clip exactly once, over all processes, from its first frame, padded or cut to `frames`.
+
+    The last batch is filled up with clips that have no valid frame and index -1, so that every process sees the
+    same number of batches.
+    """
+    share = batch_size // processes
+    for first in range(0, len(source), batch_size):
+        numbers = range(first + process * share, first + (process + 1) * share)
+        yield stack([_eval_example(source, number, frames) for number in numbers])
+
+
+def _eval_example(source: Source, number: int, frames: int) -> Example:
+    if number < len(source):
+        return crop(source[number], 0, frames)
+    blank = crop(source[0], 0, frames)
+    features = blank.features.replace(valid=np.zeros_like(blank.features.valid))
+    return Example(features, blank.target, np.int32(-1))
+
+
+def to_devices(batches: Iterator[Batch], sharding: jax.sharding.Sharding) -> Iterator[Batch]:
+    """Local batches of each process -> global arrays laid out by `sharding`."""
+    for batch in batches:
+        yield jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
+
+
+def _grain():
+    try:
+        import grain
+    except ImportError as error:
+        raise MissingExtraError("the data pipeline", "train") from error
+    return grain

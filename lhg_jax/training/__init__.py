@@ -1,0 +1,1 @@
+"""One training step, its state and layout on devices, checkpoints, and the loop around them."""

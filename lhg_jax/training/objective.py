@@ -1,0 +1,114 @@
+"""L = L_dec + lambda L_const from the registry of losses, and the metrics of an evaluation."""
+
+import inspect
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from lhg_jax.config import LossConfig
+from lhg_jax.data.schema import Batch
+from lhg_jax.errors import UserError
+from lhg_jax.losses import CONTRASTIVE, MOTION, LossValue
+from lhg_jax.models.listener import ListenerOutput
+from lhg_jax.motion import CoefficientSpace
+from lhg_jax.training.step import Metrics, Objective
+
+
+def losses(
+    output: ListenerOutput, batch: Batch, config: LossConfig, space: CoefficientSpace
+) -> tuple[LossValue, LossValue]:
+    """(L_dec, L_const) per example of a batch."""
+    valid_BT = batch.features.valid
+    motion = MOTION[config.motion](output.motion, batch.target, valid_BT, space, **config.motion_options)
+    contrastive = CONTRASTIVE[config.contrastive](
+        output.text,
+        output.levels,
+        output.anchors,
+        valid_BT,
+        batch.features.word_of_frame,
+        temperature=config.temperature,
+        chunk=config.chunk,
+        **config.contrastive_options,
+    )
+    return motion, contrastive
+
+
+def check_loss(kind: str, name: str, options: Mapping[str, float], registry: Mapping[str, Callable]) -> None:
+    """Raises `UserError` for a loss or one of its options that does not exist."""
+    if name not in registry:
+        raise UserError(f"loss.{kind}: no loss {name!r} (there are {', '.join(registry)})")
+    known = [
+        p.name for p in inspect.signature(registry[name]).parameters.values() if p.kind is p.KEYWORD_ONLY
+    ]
+    for option in options:
+        if option not in known:
+            raise UserError(f"loss.{kind}_options: {name!r} has no option {option!r} (it has {known})")
+
+
+def make_objective(config: LossConfig, space: CoefficientSpace) -> Objective:
+    """The function that training minimises. Raises `UserError` for a name or option not in the registry."""
+    check_loss("motion", config.motion, config.motion_options, MOTION)
+    check_loss("contrastive", config.contrastive, config.contrastive_options, CONTRASTIVE)
+
+    def objective(output: ListenerOutput, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
+        motion, contrastive = losses(output, batch, config, space)
+        loss = motion.mean()
+        metrics = {"L_dec": loss, **motion.term_means()}
+        if config.contrastive_weight > 0:
+            loss += config.contrastive_weight * contrastive.mean()
+            metrics["L_const"] = contrastive.mean()
+        return loss, metrics
+
+    return objective
+
+
+def measure(
+    output: ListenerOutput, batch: Batch, *, config: LossConfig, space: CoefficientSpace
+) -> dict[str, tuple[Float[Array, "batch"], Float[Array, "batch"]]]:
+    """Sums and counts per clip of all that an evaluation reports; a clip without valid frames counts nothing.
+
+    L_dec and L_const as in training; `exp_l1` and `pose_l1`, mean absolute error per coefficient in its own
+    unit; `exp_motion` and `pose_motion`, predicted mean absolute change between frames, whose ratio to
+    `exp_motion_target` and `pose_motion_target` says how lively the listener is (1: as the real one).
+    """
+    motion, contrastive = losses(output, batch, config, space)
+    sums = {"L_dec": (motion.values, motion.count)}
+    if config.contrastive_weight > 0:
+        sums["L_const"] = (contrastive.values, contrastive.count)
+    valid_BT = batch.features.valid.at[:, 0].set(False)  # frame 0 is given
+    parts = {"exp": np.r_[space.slice("exp")], "pose": space.pose_indices()}
+    for name, columns in parts.items():
+        predicted_BTC, target_BTC = output.motion[..., columns], batch.target[..., columns]
+        error_BT = jnp.abs(predicted_BTC - target_BTC).mean(-1)
+        sums[f"{name}_l1"] = _masked(error_BT, valid_BT)
+        sums[f"{name}_motion"] = _masked(_change(predicted_BTC), valid_BT)
+        sums[f"{name}_motion_target"] = _masked(_change(target_BTC), valid_BT)
+    return sums
+
+
+class EvalSums:
+    """Adds up what `measure` returns over batches; every clip and frame counts once."""
+
+    def __init__(self):
+        self._sums: dict[str, np.ndarray] = {}
+
+    def add(self, sums: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Takes the sums of one batch."""
+        for name, (values, counts) in sums.items():
+            pair = np.array([np.sum(values, dtype=np.float64), np.sum(counts, dtype=np.float64)])
+            self._sums[name] = self._sums.get(name, np.zeros(2)) + pair
+
+    def means(self) -> dict[str, float]:
+        """Mean of each metric; 0 where nothing was counted."""
+        return {name: float(total / max(count, 1)) for name, (total, count) in self._sums.items()}
+
+
+def _masked(x_BT: Float[Array, "batch frame"], valid_BT: Array) -> tuple[Array, Array]:
+    return jnp.sum(x_BT * valid_BT.astype(x_BT.dtype), 1), jnp.sum(valid_BT, 1).astype(x_BT.dtype)
+
+
+def _change(x_BTC: Float[Array, "batch frame coeff"]) -> Float[Array, "batch frame"]:
+    """Mean absolute change from the frame before; 0 in frame 0."""
+    return jnp.pad(jnp.abs(jnp.diff(x_BTC, axis=1)).mean(-1), ((0, 0), (1, 0)))

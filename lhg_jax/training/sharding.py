@@ -1,0 +1,74 @@
+"""Which part of every array lies on which device: a ('data', 'fsdp') mesh and one table of logical axes."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from lhg_jax.errors import UserError
+from lhg_jax.training.state import PyTree
+
+# Logical axis -> mesh axes. Clips are spread over all devices. Of each large parameter one axis is spread
+# over the devices that share a copy; everything else is on every device.
+RULES: dict[str, tuple[str, ...]] = {"clip": ("data", "fsdp"), "weight": ("fsdp",)}
+
+MIN_SHARDED_SIZE = 2**14  # entries; below it the all-gather costs more than the memory is worth
+
+
+def make_mesh(fsdp: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """All devices (or those given) as `data` x `fsdp`. Raises `UserError` where fsdp does not divide them."""
+    devices = jax.devices() if devices is None else devices
+    if fsdp < 1 or len(devices) % fsdp:
+        raise UserError(f"train.fsdp={fsdp} does not divide the {len(devices)} devices")
+    shape = (len(devices) // fsdp, fsdp)
+    return jax.make_mesh(shape, ("data", "fsdp"), (AxisType.Auto, AxisType.Auto), devices=devices)
+
+
+def logical_axes(shape: tuple[int, ...], fsdp: int) -> tuple[str | None, ...]:
+    """Names of the axes of one parameter: `weight` for the longest one that divides by `fsdp`, else None."""
+    if np.prod(shape) < MIN_SHARDED_SIZE:
+        return (None,) * len(shape)
+    fitting = [axis for axis, size in enumerate(shape) if size % fsdp == 0]
+    longest = max(fitting, key=lambda axis: shape[axis], default=None)
+    return tuple("weight" if axis == longest else None for axis in range(len(shape)))
+
+
+def to_spec(names: Sequence[str | None]) -> PartitionSpec:
+    """Logical names -> PartitionSpec. Raises ValueError where two of them claim the same mesh axis."""
+    entries = [RULES[name] if name else None for name in names]
+    used = [axis for entry in entries if entry for axis in entry]
+    if len(used) != len(set(used)):
+        raise ValueError(f"logical axes {tuple(names)} use a mesh axis twice: {used}")
+    return PartitionSpec(*entries)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Clips spread over all devices."""
+    return NamedSharding(mesh, to_spec(["clip"]))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same value on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def state_sharding(mesh: Mesh, shapes: PyTree) -> PyTree:
+    """Layout of a whole state (or any tree of arrays or their shapes)."""
+    fsdp = mesh.shape["fsdp"]
+    return jax.tree.map(lambda x: NamedSharding(mesh, to_spec(logical_axes(x.shape, fsdp))), shapes)
+
+
+def abstract_sharded(create: Callable[[], PyTree], mesh: Mesh) -> PyTree:
+    """Shapes, types and layout of what `create` would make, without making it."""
+    shapes = jax.eval_shape(create)
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        shapes,
+        state_sharding(mesh, shapes),
+    )
+
+
+def create_sharded(create: Callable[[], PyTree], mesh: Mesh) -> PyTree:
+    """Runs `create` so that no device ever holds more than its own part of the result."""
+    return jax.jit(create, out_shardings=state_sharding(mesh, jax.eval_shape(create)))()

@@ -1,0 +1,100 @@
+"""TrainState: everything that a step changes, and the optimiser that changes it."""
+
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float
+
+from lhg_jax.config import OptimizerConfig
+from lhg_jax.data.schema import Batch
+from lhg_jax.models.listener import with_motion_statistics
+
+PyTree = Any
+Array = Any  # a scalar here; shapes, shardings and numpy arrays take its place in trees of the same structure
+
+# Streams of random numbers: keys are `fold_in(key(seed), stream)`, then `fold_in(..., step)`.
+INIT_STREAM, DROPOUT_STREAM = 0, 1
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that is saved, besides the place in the data; random keys are derived from seed and step.
+
+    Attributes:
+      step: int32, number of steps taken, skipped updates included.
+      params: float32 parameters of the model.
+      batch_stats: running means and variances of its batch norms.
+      constants: statistics of the training set's motion, which never change (models.listener.MotionScale).
+      opt_state: of the optimiser.
+      ema_params: running average of `params`, the ones that are evaluated and exported.
+      skipped: updates skipped so far because a gradient was not finite.
+      skipped_in_a_row: the same, since the last good update.
+    """
+
+    step: Array
+    params: PyTree
+    batch_stats: PyTree
+    constants: PyTree
+    opt_state: PyTree
+    ema_params: PyTree
+    skipped: Array
+    skipped_in_a_row: Array
+
+    @property
+    def eval_variables(self) -> dict[str, PyTree]:
+        """Variables for `model.apply` in evaluation and export."""
+        return {"params": self.ema_params, "batch_stats": self.batch_stats, "constants": self.constants}
+
+
+def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """Clipping by the global norm, then AdamW; see `OptimizerConfig`."""
+    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps, steps)
+    adamw = optax.adamw(
+        schedule, config.beta1, config.beta2, weight_decay=config.weight_decay, mask=decay_mask
+    )
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
+
+
+def decay_mask(params: PyTree) -> PyTree:
+    """Whether a parameter is decayed: matrices and kernels are; vectors (biases, scales of norms) are not."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def init_state(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    batch: Batch,
+    seed: int,
+    mean: Float[np.ndarray, "coeff"],
+    std: Float[np.ndarray, "coeff"],
+) -> TrainState:
+    """A fresh state.
+
+    Args:
+      model: called as `model(features, first_frame, train=...)`.
+      optimizer: of `make_optimizer`.
+      batch: gives shapes only.
+      seed: of the run.
+      mean, std: of each coefficient over the training set, in its own unit.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), INIT_STREAM)
+    batch = jax.tree.map(jnp.asarray, batch)
+    variables = model.init(key, batch.features, batch.target[:, 0], train=False)
+    variables = with_motion_statistics(variables, mean, std)
+    params = variables["params"]
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(
+        step=zero,
+        params=params,
+        batch_stats=variables["batch_stats"],
+        constants=variables["constants"],
+        opt_state=optimizer.init(params),
+        ema_params=jax.tree.map(jnp.copy, params),
+        skipped=zero,
+        skipped_in_a_row=zero,
+    )

@@ -1,0 +1,98 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from training_toy import ToyListener, random_batch
+
+from lhg_jax.config import CheckpointConfig, OptimizerConfig
+from lhg_jax.errors import UserError
+from lhg_jax.training.checkpoints import Checkpoints, restore_variables
+from lhg_jax.training.sharding import create_sharded, make_mesh
+from lhg_jax.training.state import init_state, make_optimizer
+
+ZERO, ONE = np.zeros(70, np.float32), np.ones(70, np.float32)
+
+
+def make_state(seed=0, devices=1):
+    optimizer = make_optimizer(OptimizerConfig(warmup_steps=1), 10)
+    batch = random_batch(0)
+    mesh = make_mesh(1, jax.devices()[:devices])
+    return create_sharded(lambda: init_state(ToyListener(), optimizer, batch, seed, ZERO, ONE), mesh)
+
+
+def at_step(state, step):
+    return state.replace(step=jnp.asarray(step, jnp.int32))
+
+
+def open_saves(folder, every=2, keep=2):
+    return Checkpoints(folder, CheckpointConfig(every, keep))
+
+
+def test_round_trip_keeps_every_bit_and_the_place_in_the_data(tmp_path):
+    state = at_step(make_state(1), 4)
+    saves = open_saves(tmp_path)
+    saves.save(state, {"next_batch": 4})
+    saves.close()
+    again = open_saves(tmp_path)
+    restored, place = again.restore(make_state(2))
+    again.close()
+    assert place == {"next_batch": 4}
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    variables, step = restore_variables(tmp_path, make_state(3))
+    assert step == 4
+    jax.tree.map(np.testing.assert_array_equal, variables, state.eval_variables)
+
+
+def test_nothing_saved(tmp_path):
+    saves = open_saves(tmp_path)
+    assert saves.restore(make_state()) is None
+    saves.close()
+    with pytest.raises(UserError, match="no checkpoints here"):
+        restore_variables(tmp_path, make_state())
+
+
+def test_newest_are_kept(tmp_path):
+    saves = open_saves(tmp_path)
+    for step in (2, 4, 6):
+        assert saves.is_due(step)
+        assert not saves.is_due(step + 1)
+        saves.save(at_step(make_state(), step), {"next_batch": step})
+    saves.close()
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["4", "6"]
+
+
+def test_damaged_newest_is_named_and_the_one_before_used(tmp_path, capsys):
+    saves = open_saves(tmp_path)
+    for step in (2, 4):
+        saves.save(at_step(make_state(step), step), {"next_batch": step})
+    saves.close()
+    for file in (tmp_path / "checkpoints" / "4" / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    again = open_saves(tmp_path)
+    restored, place = again.restore(make_state())
+    again.close()
+    assert (int(restored.step), place) == (2, {"next_batch": 2})
+    assert "checkpoints/4: cannot be restored" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_save_of_another_model_is_refused(tmp_path):
+    saves = open_saves(tmp_path)
+    state = make_state()
+    saves.save(at_step(state, 2), {"next_batch": 2})
+    saves.close()
+    other = state.replace(params={"Dense_9": {"kernel": jnp.zeros((3, 3))}})
+    again = open_saves(tmp_path)
+    with pytest.raises(UserError, match="no save fits this run"):
+        again.restore(other)
+    again.close()
+
+
+def test_restores_on_another_number_of_devices(tmp_path):
+    state = at_step(make_state(1, devices=8), 2)
+    saves = open_saves(tmp_path)
+    saves.save(state, {"next_batch": 2})
+    restored, _ = saves.restore(make_state(2, devices=4))
+    saves.close()
+    assert len(restored.params["Dense_0"]["kernel"].sharding.device_set) == 4
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(restored), jax.device_get(state))

@@ -1,0 +1,131 @@
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from data_schema_test import make_folder
+
+from lhg_jax.config import (
+    AugmentConfig,
+    CheckpointConfig,
+    DataConfig,
+    LoopConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+from lhg_jax.errors import UserError
+from lhg_jax.models.vico_lstm import ViCoConfig
+from lhg_jax.training import loop
+
+CROP = 6
+
+
+def make_config(folder, *, steps=4, **sections):
+    """The smallest model there is, on a folder of `make_folder`, with every augmentation."""
+    values = {
+        "model": ViCoConfig(coeff=70, hidden=4, layers=1),
+        "data": DataConfig(str(folder), str(folder), CROP, eval_frames=8, eval_batch_size=8, threads=1),
+        "train": LoopConfig(batch_size=8, steps=steps, log_every=1, eval_every=100),
+        "loss": LossConfig("paper", "none", contrastive_weight=0.0),
+        "optimizer": OptimizerConfig(warmup_steps=1),
+        "augment": AugmentConfig(),
+        "checkpoint": CheckpointConfig(every=2, keep=2),
+    }
+    return TrainConfig(**values | sections)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips")
+    make_folder(path)
+    return path
+
+
+def lines(workdir: Path, kind: str):
+    entries = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [entry for entry in entries if entry["kind"] == kind]
+
+
+def stop_after(monkeypatch, steps):
+    """Sends this process SIGTERM while it waits for metrics after `steps` steps."""
+    read, seen = loop.read, []
+
+    def read_and_stop(metrics, max_skipped):
+        seen.append(metrics)
+        if len(seen) == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return read(metrics, max_skipped)
+
+    monkeypatch.setattr(loop, "read", read_and_stop)
+
+
+def test_terminated_and_resumed_run_equals_an_uninterrupted_one(folder, tmp_path, monkeypatch):
+    config = make_config(folder, steps=5)
+    whole = loop.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        stopped = loop.train(config, tmp_path / "parts")
+    assert not stopped.finished
+    assert int(stopped.state.step) == 3
+    resumed = loop.train(config, tmp_path / "parts")
+    assert resumed.finished
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(resumed.state), jax.device_get(whole.state))
+    losses = [[entry["loss"] for entry in lines(tmp_path / name, "train")] for name in ("whole", "parts")]
+    assert losses[0] == losses[1]
+    assert [entry["step"] for entry in lines(tmp_path / "parts", "train")] == [1, 2, 3, 4, 5]
+    assert resumed.evaluation == whole.evaluation
+
+
+def test_finished_run_is_left_alone(folder, tmp_path):
+    config = make_config(folder, steps=2)
+    first = loop.train(config, tmp_path)
+    before = (tmp_path / "metrics.jsonl").read_text()
+    again = loop.train(config, tmp_path)
+    assert again.finished
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(again.state), jax.device_get(first.state))
+    assert (tmp_path / "metrics.jsonl").read_text() == before
+
+
+def test_run_writes_settings_and_metrics(folder, tmp_path):
+    config = make_config(folder, steps=2)
+    summary = loop.train(config, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()) == json.loads(
+        json.dumps(dataclasses.asdict(config))
+    )
+    (evaluation,) = lines(tmp_path, "eval")
+    assert evaluation["step"] == 2
+    assert {"L_dec", "exp_l1", "pose_l1", "pose_motion"} <= set(summary.evaluation)
+    entry = lines(tmp_path, "train")[-1]
+    assert {"loss", "grad_norm", "skipped", "data_s", "step_s", "save_s", "clips_per_s"} <= set(entry)
+
+
+def test_ten_bad_updates_in_a_row_stop_the_run(folder, tmp_path):
+    config = make_config(
+        folder,
+        steps=20,
+        optimizer=OptimizerConfig(learning_rate=float("nan"), warmup_steps=1),
+        train=LoopConfig(batch_size=8, steps=20, log_every=1, max_skipped=3),
+    )
+    with pytest.raises(UserError, match=r"3 updates in a row had gradients that are not finite"):
+        loop.train(config, tmp_path)
+
+
+def test_settings_that_do_not_fit(folder, tmp_path):
+    wrong = make_config(folder, model=ViCoConfig(coeff=73, hidden=4, layers=1))
+    with pytest.raises(UserError, match=r"model.coeff=73, but .* is in space 'landmark' with 70"):
+        loop.train(wrong, tmp_path)
+    with pytest.raises(UserError, match=r"loss.motion: no loss 'l7' \(there are paper, vico"):
+        loop.train(make_config(folder, loss=LossConfig("l7", "none")), tmp_path)
+    with pytest.raises(UserError, match=r"'paper' has no option 'w3' \(it has \['w1', 'w2'\]\)"):
+        loop.train(make_config(folder, loss=LossConfig("paper", "none", {"w3": 1.0})), tmp_path)
+
+
+def test_workdir_that_cannot_be_written(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/run: cannot be written"):
+        loop.train(make_config(folder), tmp_path / "file" / "run")

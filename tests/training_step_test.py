@@ -1,0 +1,125 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from training_toy import ToyListener, random_batch, toy_objective
+
+from lhg_jax.config import OptimizerConfig
+from lhg_jax.training.sharding import batch_sharding, create_sharded, make_mesh, replicated
+from lhg_jax.training.state import decay_mask, init_state, make_optimizer
+from lhg_jax.training.step import ema_weight, eval_step, train_step
+
+OPTIMIZER = OptimizerConfig(learning_rate=1e-2, warmup_steps=2, weight_decay=0.1, ema_decay=0.9)
+MEAN, STD = np.zeros(70, np.float32), np.full(70, 0.1, np.float32)
+
+
+def setup(dropout=0.0, steps=50, objective=toy_objective, devices=1, fsdp=1):
+    model = ToyListener(dropout)
+    optimizer = make_optimizer(OPTIMIZER, steps)
+    mesh = make_mesh(fsdp, jax.devices()[:devices])
+    batch = random_batch(0)
+    state = create_sharded(lambda: init_state(model, optimizer, batch, 3, MEAN, STD), mesh)
+    step = jax.jit(
+        functools.partial(train_step, model=model, objective=objective, optimizer=optimizer, ema_decay=0.9)
+    )
+    key = jax.device_put(jax.random.key(5), replicated(mesh))
+    return state, lambda s, b: step(s, jax.device_put(b, batch_sharding(mesh)), key)
+
+
+def run(steps, **kwargs):
+    state, step = setup(**kwargs)
+    losses = []
+    for i in range(steps):
+        state, metrics = step(state, random_batch(i))
+        losses.append(float(metrics["loss"]))
+    return jax.device_get(state), losses
+
+
+def test_loss_falls():
+    _, losses = run(30)
+    assert losses[-1] < 0.4 * losses[0]
+
+
+def test_same_seed_same_numbers():
+    first, _ = run(4, dropout=0.3)
+    second, _ = run(4, dropout=0.3)
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_dropout_differs_between_steps():
+    state, step = setup(dropout=0.5)
+    batch = random_batch(0)
+    _, now = step(state, batch)
+    _, later = step(state.replace(step=state.step + 1), batch)
+    assert float(now["loss"]) != float(later["loss"])
+
+
+@pytest.mark.parametrize("fsdp", [1, 2])
+def test_eight_devices_equal_one(fsdp):
+    one, losses_of_one = run(5)
+    eight, losses_of_eight = run(5, devices=8, fsdp=fsdp)
+    np.testing.assert_allclose(losses_of_eight, losses_of_one, rtol=1e-5)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), eight, one)
+
+
+def nan_objective(output, batch):
+    """Not finite where the batch says so (index 99)."""
+    loss, metrics = toy_objective(output, batch)
+    return loss * jnp.where(jnp.any(batch.index == 99), jnp.nan, 1.0), metrics
+
+
+def test_non_finite_gradient_skips_the_update():
+    state, step = setup(objective=nan_objective)
+    state, _ = step(state, random_batch(0))
+    bad = random_batch(1)
+    bad = bad.replace(index=np.full_like(bad.index, 99))
+    after, metrics = step(state, bad)
+    assert int(after.step) == int(state.step) + 1
+    assert (int(metrics["skipped"]), int(metrics["skipped_in_a_row"])) == (1, 1)
+    for name in ("params", "batch_stats", "opt_state", "ema_params"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(after, name), getattr(state, name))
+    good, metrics = step(after, random_batch(2))
+    assert (int(metrics["skipped"]), int(metrics["skipped_in_a_row"])) == (1, 0)
+    assert np.isfinite(float(metrics["loss"]))
+    assert not np.array_equal(good.params["Dense_0"]["kernel"], after.params["Dense_0"]["kernel"])
+
+
+def test_ema_follows_the_parameters():
+    state, step = setup()
+    after, _ = step(state, random_batch(0))
+    weight = float(ema_weight(state.step, 0.9))
+    assert weight == pytest.approx(0.9)  # 1 - (1 + 0) / (10 + 0)
+    assert float(ema_weight(jnp.int32(1000), 0.9)) == pytest.approx(0.1)
+    trees = (state.params, after.params, after.ema_params)
+    old, new, ema = (np.asarray(tree["Dense_1"]["kernel"]) for tree in trees)
+    np.testing.assert_allclose(ema, old + weight * (new - old), rtol=1e-6)
+
+
+def test_eval_uses_averaged_parameters():
+    state, _ = setup()
+    batch = jax.tree.map(jnp.asarray, random_batch(0))
+    other = state.replace(params=jax.tree.map(jnp.zeros_like, state.params))
+    outputs = [eval_step(s, batch, model=ToyListener()).motion for s in (state, other)]
+    np.testing.assert_array_equal(*outputs)
+    changed = eval_step(state.replace(ema_params=other.params), batch, model=ToyListener()).motion
+    assert not np.array_equal(changed, outputs[0])
+
+
+def test_decay_spares_vectors():
+    mask = decay_mask({"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)})
+    assert mask == {"kernel": True, "bias": False}
+
+
+def test_retraces_never():
+    traces = []
+
+    def counting(output, batch):
+        traces.append(1)
+        return toy_objective(output, batch)
+
+    state, step = setup(objective=counting)
+    for i in range(3):
+        state, _ = step(state, random_batch(i))
+    assert len(traces) == 1
