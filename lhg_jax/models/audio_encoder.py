@@ -61,8 +61,8 @@ class AudioEncoder(nn.Module):
       causal: see SEBlock; frame t then sees mel steps up to 2t + 4 (one frame ahead).
     """
 
-    filters: tuple[int, int, int, int] = (32, 64, 128, 256)
-    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+    filters: tuple[int, ...] = (32, 64, 128, 256)
+    depths: tuple[int, ...] = (3, 4, 6, 3)
     size: int = 32
     causal: bool = False
     dtype: Any = jnp.float32
@@ -74,7 +74,7 @@ class AudioEncoder(nn.Module):
         mask_BM: Bool[Array, "batch steps"],
         train: bool,
     ) -> LevelArrays:
-        """Returns (low, mid, high), each [B, T', size], compute dtype; steps outside the mask are not ead."""
+        """Returns (low, mid, high), each [B, T', size]; steps outside the mask are not read."""
         x = jnp.where(mask_BM[..., None], log_mel_BMF, 0.0)[..., None].astype(self.dtype)
         padding = [time_padding(3, self.causal), (1, 1)]
         x = nn.Conv(self.filters[0], (3, 3), padding=padding, dtype=self.dtype, name="conv1")(x)

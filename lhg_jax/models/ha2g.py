@@ -1,8 +1,8 @@
 """Official HA2G weights <-> variables of `AudioEncoder` and `TextEncoder` (names only; no PyTorch needed).
 
-State dicts are mappings from the official names to numpy arrays (`audio_dict` and `text_dict` of a checkpoint).
-The table that embeds video ids and blends the levels by them (`speaker_embedding`, `fc1`, `fc2`) belongs to the
-original's training videos and is left out, both ways.
+State dicts map official names to numpy arrays (`audio_dict` and `text_dict` of a checkpoint). The table that
+embeds video ids and blends the levels by them (`speaker_embedding`, `fc1`, `fc2`) belongs to the original's
+training videos and is left out, both ways.
 """
 
 import re
@@ -72,7 +72,7 @@ def text_from_torch(
     embedding = own.pop("embedding.weight", None)
     if embedding is None or "decoder.weight" not in own:
         raise UserError(f"{source}: not an HA2G text encoder (no embedding.weight or no decoder.weight)")
-    channels = []
+    channels: list[tuple[int, ...]] = []
     while f"tcn.network.{len(channels)}.conv1.weight_v" in own:
         channels.append(own[f"tcn.network.{len(channels)}.conv1.weight_v"].shape)
     if not channels:

@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import flax.struct
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -16,6 +17,8 @@ from lhg_jax.models.decoder import MotionDecoder
 from lhg_jax.models.fusion import AudioFusion, CrossModalFusion
 from lhg_jax.models.resnet_se import BatchNorm
 from lhg_jax.models.text_encoder import TextEncoder
+
+AnyArray = jax.Array | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +51,8 @@ class ListenerConfig:
     coeff: int = 70
     mel_offset_db: float = -40.0
     mel_scale_db: float = 20.0
-    audio_filters: tuple[int, int, int, int] = (32, 64, 128, 256)
-    audio_depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+    audio_filters: tuple[int, ...] = (32, 64, 128, 256)
+    audio_depths: tuple[int, ...] = (3, 4, 6, 3)
     level_size: int = 128
     text_channels: tuple[int, ...] = (300, 300, 300, 300)
     fusion_size: int = 384
@@ -101,6 +104,7 @@ def mask_features(features: speaker.SpeakerFeatures) -> speaker.SpeakerFeatures:
 
     The log-mel is left alone (a clip's own steps run up to `mel_steps` of its length; see `mel_mask`).
     """
+    features = jax.tree.map(jnp.asarray, features)
     valid_BT1 = features.valid[..., None]
     return dataclasses.replace(
         features,
@@ -178,13 +182,13 @@ class Listener(nn.Module):
         )
 
     def __call__(
-        self, features: speaker.SpeakerFeatures, first_frame: Float[Array, "batch coeff"], *, train: bool
+        self, features: speaker.SpeakerFeatures, first_frame: Float[AnyArray, "batch coeff"], *, train: bool
     ) -> ListenerOutput:
         """`features` is a padded batch; `first_frame` the listener's frame 0 in the same coefficient space.
 
         `train=True` uses the batch's statistics; `mutable=["batch_stats"]` also updates the running ones.
         """
-        features = mask_features(features)
+        features, first_frame = mask_features(features), jnp.asarray(first_frame)
         lengths_B = clip_lengths(features.valid)
         mask_BT = jnp.arange(features.frames)[None] < lengths_B[:, None]
         levels = self._hear(features.log_mel, lengths_B, features.frames, train)

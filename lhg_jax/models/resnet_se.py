@@ -59,8 +59,8 @@ class BatchNorm(nn.Module):
         return jnp.where(mask, y + _to_rank(bias_C, x.ndim), 0.0).astype(x.dtype)
 
 
-def _to_rank(x_C: Float[Array, "channel"], ndim: int) -> Float[Array, "..."]:
-    return x_C.reshape((1,) * (ndim - 1) + x_C.shape)
+def _to_rank(x_C: Any, ndim: int) -> Array:
+    return jnp.asarray(x_C).reshape((1,) * (ndim - 1) + x_C.shape)
 
 
 def _moments(x: Float[Array, "..."], mask: Bool[Array, "..."]) -> tuple[Array, Array, Array]:

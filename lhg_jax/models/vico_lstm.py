@@ -1,17 +1,31 @@
 """The ViCo challenge's LSTM listener (Zhou et al., ECCV 2022): the baseline to beat."""
 
 import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from lhg_jax.features import SpeakerFeatures
-from lhg_jax.models.listener import ListenerOutput, MotionScale, clip_lengths, mask_features
+from lhg_jax.models.listener import AnyArray, ListenerOutput, MotionScale, clip_lengths, mask_features
 from lhg_jax.models.resnet_se import BatchNorm
 from lhg_jax.models.rnn import LSTMStack
+from lhg_jax.models.weights import check_tree
 
 LAYER_NORM_EPSILON = 1e-5
+DENSE = {  # ours: official
+    "initial_state_0": "fusion.get_initial_state.0",
+    "initial_state_2": "fusion.get_initial_state.2",
+    "fusion_0": "fusion.fusion.0",
+    "dynam_3dmm_fc": "dynam_3dmm_fc",
+}
+NORMS = ("layernorm_init", "layernorm_driven")
+LSTM_PREFIX = "fusion.lstm_layers."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +69,12 @@ class ViCoLSTM(nn.Module):
         x = nn.LayerNorm(LAYER_NORM_EPSILON, name="layernorm_driven")(x)
         x = nn.tanh(nn.Dense(2 * hidden, name="fusion_0")(x))
         lstm = LSTMStack(
-            hidden, layers, bidirectional=False, use_bias=False, dropout=self.config.dropout, name="lstm_layers"
+            hidden,
+            layers,
+            bidirectional=False,
+            use_bias=False,
+            dropout=self.config.dropout,
+            name="lstm_layers",
         )
         y_BTH, _ = lstm(x, lengths_B, (h0, c0), deterministic=not train)
         return nn.Dense(self.config.coeff, name="dynam_3dmm_fc")(y_BTH)
@@ -72,10 +91,10 @@ class ViCoListener(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: SpeakerFeatures, first_frame: Float[Array, "batch coeff"], *, train: bool
+        self, features: SpeakerFeatures, first_frame: Float[AnyArray, "batch coeff"], *, train: bool
     ) -> ListenerOutput:
         """See `Listener`. `text` and `levels` have size 0 and no frame is an anchor."""
-        features = mask_features(features)
+        features, first_frame = mask_features(features), jnp.asarray(first_frame)
         lengths_B = clip_lengths(features.valid)
         mask_BT = jnp.arange(features.frames)[None] < lengths_B[:, None]
         scale = MotionScale(self.config.coeff, name="motion_scale")
@@ -93,3 +112,42 @@ class ViCoListener(nn.Module):
             levels=(nothing, nothing, nothing),
             anchors=jnp.zeros_like(mask_BT),
         )
+
+
+def vico_from_torch(
+    state: Mapping[str, np.ndarray], config: ViCoConfig | None = None, source: str = "ViCo weights"
+) -> dict[str, Any]:
+    """Parameters of `ViCoLSTM` from an official state dict (numpy arrays, with or without `module.`).
+
+    Raises `UserError` naming `source` and the first keys that are missing, unknown or of the wrong shape.
+    """
+    state = {name.removeprefix("module."): np.asarray(array) for name, array in state.items()}
+    config = config or ViCoConfig()
+    fused = state["fusion.fusion.0.weight"].shape[-1] if "fusion.fusion.0.weight" in state else 0
+    inputs = (1, 1, fused - config.coeff), (1, 1, config.coeff), (1, config.coeff), (1,)
+    arguments = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in inputs[:3]]
+    lengths = jax.ShapeDtypeStruct(inputs[3], jnp.int32)
+    init = functools.partial(ViCoLSTM(config).init, train=False)
+    template = jax.eval_shape(init, jax.random.key(0), *arguments, lengths)["params"]
+    zeros = jax.tree.map(lambda x: np.broadcast_to(np.float32(0), x.shape), template)
+    check_tree(source, state, vico_to_torch(zeros))
+    params: dict[str, Any] = {"lstm_layers": {}}
+    for name, official in DENSE.items():
+        params[name] = {"kernel": state[f"{official}.weight"].T, "bias": state[f"{official}.bias"]}
+    for name in NORMS:
+        params[name] = {"scale": state[f"fusion.{name}.weight"], "bias": state[f"fusion.{name}.bias"]}
+    for name in template["lstm_layers"]:
+        params["lstm_layers"][name] = state[LSTM_PREFIX + name]
+    return params
+
+
+def vico_to_torch(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The official state dict of `ViCoLSTM` parameters (or of their gradients)."""
+    state = {LSTM_PREFIX + name: np.asarray(array) for name, array in params["lstm_layers"].items()}
+    for name, official in DENSE.items():
+        state[f"{official}.weight"] = np.asarray(params[name]["kernel"]).T
+        state[f"{official}.bias"] = np.asarray(params[name]["bias"])
+    for name in NORMS:
+        state[f"fusion.{name}.weight"] = np.asarray(params[name]["scale"])
+        state[f"fusion.{name}.bias"] = np.asarray(params[name]["bias"])
+    return state

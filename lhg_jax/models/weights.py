@@ -18,7 +18,7 @@ SHOWN_KEYS = 5  # how many keys of each kind an error lists
 
 
 def save_weights(path: str | os.PathLike, variables: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-    """Writes nested arrays to a .safetensors file, atomically. Structured metadata goes in as JSON strings."""
+    """Writes nested arrays to a .safetensors file, atomically; structured metadata goes in as JSON."""
     flat = {name: np.asarray(jax.device_get(x), order="C") for name, x in _flatten(variables).items()}
     with replacing(path) as temporary:
         try:
