@@ -1,6 +1,6 @@
 """Eq. 2 with its gradient: the streaming form against the plain N x 3N form, time and peak memory.
 
-    python tools/bench/contrastive.py [--stamps 720 5760 11520 50000 200000] [--chunk 360] [--runs 5]
+    python tools/bench/contrastive.py [--stamps 720 5760 11520 50000 200000] [--chunk 720] [--runs 5]
 
 Times are medians of runs in turn in one process. Peak memory is that of a process that computes loss and
 gradient once, less that of one that does the same for 8 time stamps (Linux). The plain form stops at 11,520.
@@ -77,7 +77,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--stamps", type=int, nargs="+", default=[720, 5760, 11520, 50000, 200000])
-    parser.add_argument("--chunk", type=int, default=360)
+    parser.add_argument("--chunk", type=int, default=720)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument(
         "--measure", choices=["streaming", "plain"], help="print the peak memory in GB and leave"
