@@ -1,7 +1,9 @@
 """Errors that a user can act on, and the one place that turns them into a line and an exit code."""
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class UserError(Exception):
@@ -13,6 +15,16 @@ class MissingExtraError(UserError):
 
     def __init__(self, what: str, extra: str):
         super().__init__(f"{what} needs more packages: pip install '.[{extra}]' in the repository")
+
+
+@contextlib.contextmanager
+def about(path: str | os.PathLike) -> Iterator[None]:
+    """Puts `path` in front of the message of a `UserError` raised by a stage that sees no paths."""
+    try:
+        yield
+    except UserError as error:
+        message = str(error)
+        raise UserError(message if str(path) in message else f"{path}: {message}") from error
 
 
 def run_cli(main: Callable[[], None]) -> None:

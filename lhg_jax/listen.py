@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax import faces, media, render
+from lhg_jax.errors import about
 from lhg_jax.features import SpeakerFeatures
 from lhg_jax.motion import FRAME_RATE, Motion, load_motion, require_same_space, save_motion
 from lhg_jax.pretrained import ListenerModel, load_listener
@@ -58,7 +59,7 @@ class Pipeline:
     def run(self, request: Request, style: Style) -> float:
         """Makes one clip; returns its length in seconds. Raises `UserError` for input that cannot be used."""
         speaker = find_speaker(request)
-        with self.times.stage("portrait"):
+        with self.times.stage("portrait"), about(request.listener):
             portrait = media.read_image(request.listener)
             fit = self.tracker.track_image(portrait, self.face)
         for message in fit.warnings:
@@ -72,8 +73,9 @@ class Pipeline:
         if request.save_motion:
             save_motion(request.save_motion, motion)
         timeline = speaker.timeline if speaker else Timeline.regular(len(motion), motion.fps)
-        images = self.renderer_class(portrait, fit).render(motion.at_times(timeline.centres_s))
-        self.write(request, images, timeline, speaker)
+        with about(request.listener):
+            renderer = self.renderer_class(portrait, fit)
+        self.write(request, renderer.render(motion.at_times(timeline.centres_s)), timeline, speaker)
         return timeline.end_s
 
     def saved_motion(self, path: Path) -> Motion:
@@ -124,7 +126,8 @@ class Pipeline:
         """The speaker's motion, or None where there is sound alone."""
         if speaker.video is None:
             return None
-        with self.times.stage("tracking", len(speaker.timeline.starts_s)) as advance:
+        frames = len(speaker.timeline.starts_s)
+        with self.times.stage("tracking", frames) as advance, about(speaker.video):
             fit = self.tracker.track_video(media.read_frames(speaker.video), advance)
         for message in fit.warnings:
             warn(f"{speaker.video}: {message}")

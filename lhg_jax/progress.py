@@ -56,4 +56,4 @@ def peak_memory_mb() -> float:
 
 def warn(message: str) -> None:
     """Prints one line of warning."""
-    console.print(f"warning: {message}", style="yellow", highlight=False, markup=False)
+    console.print(f"warning: {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)

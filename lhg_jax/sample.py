@@ -146,11 +146,11 @@ def make_all(pipeline, todo: list, style, *, keep_going: bool) -> float:
     for request in todo:
         final = request.side_by_side or request.output
         if keep_going and final.exists():
-            console.print(f"{final}: exists, skipped", highlight=False, markup=False)
+            console.print(f"{final}: exists, skipped", highlight=False, markup=False, soft_wrap=True)
             continue
         try:
             seconds += pipeline.run(request, style)
-            console.print(f"wrote {final}", highlight=False, markup=False)
+            console.print(f"wrote {final}", highlight=False, markup=False, soft_wrap=True)
         except UserError as error:
             if not keep_going:
                 raise

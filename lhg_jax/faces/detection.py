@@ -14,6 +14,8 @@ Box = Float[np.ndarray, "4"]
 
 # Longest side (pixels) at which a whole image is searched: first fast, then for faces four times smaller.
 SEARCH_SIDES = (640, 1280)
+# The other way round for a still image, where a smaller second face must not be overlooked.
+STILL_SIDES = (1280, 640)
 # In a crop around the last box the face is brought to about this size; the detector needs 80.
 TRACKED_FACE = 110.0
 # The crop's side over the box's side: room for a head that moves half its width between frames.

@@ -72,7 +72,7 @@ class LandmarkTracker:
         Raises:
           UserError: there is no face, or no face of that number.
         """
-        boxes = detection.find_faces(image)
+        boxes = detection.find_faces(image, detection.STILL_SIDES)
         box, warnings = _choose(boxes, face)
         landmarks = alignment.align(image, box, alignment.STILL)
         values, anchor = fit_portrait(landmarks)
