@@ -16,6 +16,7 @@ All lengths are interocular distances of the portrait, all axes the camera's (fa
 """
 
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,9 @@ HAIR = 0.30  # outside the skull's outline, what still belongs wholly to the hea
 AIR = 1.9  # over this distance background stops following the head
 NECK = 1.5  # from the jaw to where the shoulders stand still
 SKIN = 0.55  # outside the landmarks' hull, over which expression fades
-SLOPE, FLAT_SLOPE = 1.6, 0.95  # of the depth
+SLOPE, FLAT_SLOPE = 3.0, 0.95  # of the depth
+OUTLINE = [0, 1, 2, 3, 4, 12, 13, 14, 15, 16]
+OUTLINE_DEPTH, OUTLINE_RELIEF = -1.3, 0.5  # for nods: the jaw's depth is drawn towards the one, by the other
 _BROW_TOP = -0.95  # head's y above which the ellipsoid, not the landmarks, gives the depth
 
 
@@ -38,8 +41,8 @@ _BROW_TOP = -0.95  # head's y above which the ellipsoid, not the landmarks, give
 class HeadField:
     """The fields of the module docstring, sampled on a grid of rows x columns over the image."""
 
-    position: Float[np.ndarray, "rows columns 3"]
-    flat_depth: Float[np.ndarray, "rows columns"]
+    position: Float[np.ndarray, "rows columns 2"]
+    depths: Float[np.ndarray, "3 rows columns"]
     head: Float[np.ndarray, "rows columns"]
     body: Float[np.ndarray, "rows columns"]
     spread: Float[np.ndarray, "68 rows columns"]
@@ -59,11 +62,15 @@ def build_head_field(
     """
     landmarks = shape @ rotation.T
     skull = _skull(shape) @ rotation.T
-    depth = _depth(grid, landmarks, skull, rotation)
     step = np.abs(grid[0, 1, 0] - grid[0, 0, 0])
-    flat, depth = (_bound_slope(depth, step, slope) for slope in (FLAT_SLOPE, SLOPE))
+    surface = _depth(grid, landmarks, skull, rotation)
+    outline = landmarks.copy()
+    outline[OUTLINE, 2] = OUTLINE_DEPTH + OUTLINE_RELIEF * (landmarks[OUTLINE, 2] - OUTLINE_DEPTH)
+    upright = _depth(grid, outline, skull, rotation)
+    depths = [(surface, SLOPE), (upright, SLOPE), (surface, FLAT_SLOPE)]
+    bounded = [_bound_slope(depth, step, slope) for depth, slope in depths]
     head, body = _weights(grid, landmarks, skull, rotation)
-    return HeadField(np.dstack([grid, depth]), flat, head, body, _spread(grid, landmarks))
+    return HeadField(grid, np.stack(bounded), head, body, _spread(grid, landmarks))
 
 
 def _skull(shape: Float[np.ndarray, "68 3"]) -> Float[np.ndarray, "points 3"]:
@@ -87,13 +94,13 @@ def _depth(
     turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     far = np.stack([np.cos(turns), np.sin(turns)], -1) * 4.5
     neck = np.array(
-        [[x, y, z] for y, z in ((1.75, -0.75), (2.3, -0.35), (2.9, -0.1)) for x in (-0.5, 0.0, 0.5)]
+        [[x, y, z] for y, z in ((1.6, -0.75), (2.0, -0.3), (2.7, -0.1)) for x in (-0.5, 0.0, 0.5)]
     )
     cheek = np.array([[side * 1.28, y, -0.02] for side in (-1, 1) for y in (-0.4, 0.0, 0.4)])  # ears
     fixed = np.concatenate([neck, cheek]) @ rotation.T
     points = np.concatenate([landmarks[:, :2], skull[visible, :2], fixed[:, :2], far])
     values = np.concatenate([landmarks[:, 2], skull[visible, 2], fixed[:, 2], np.zeros(len(far))])
-    spline = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=0.02)
+    spline = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=0.002)
     reach = np.linalg.norm(grid, axis=-1, keepdims=True)
     inside = grid * np.minimum(1.0, 4.5 / np.maximum(reach, 1e-6))
     return spline(inside.reshape(-1, 2)).reshape(grid.shape[:2])
@@ -175,7 +182,7 @@ def _distance(
     return cv2.GaussianBlur(distance, (0, 0), 0.12 / step)
 
 
-def smoothstep(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """0 below 0, 1 above 1, cubic between (zero slope at both ends)."""
+def smoothstep(x: Any) -> Any:
+    """Of a number or an array: 0 below 0, 1 above 1, cubic between (zero slope at both ends)."""
     x = np.clip(x, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)

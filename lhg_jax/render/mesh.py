@@ -8,7 +8,7 @@ For a frame with pose (R, t, log s) and the portrait's (R0, t0, log s0), anchor 
        + b(u) (1 - w(u)) [ k (t - t0)' + k (s' - 1) P_xy ]       shoulders: only what the neck does not allow,
                                                                  x' = x - limit * tanh(x / limit)
 
-which is linear in numbers known per frame: one [2, 76] x [76, points] product. At the image's edges the part of D
+which is linear in numbers known per frame: one [2, 77] x [77, points] product. At the image's edges the part of D
 that would pull in what the photograph does not show is bounded by a fraction of the distance to the edge, so no
 border appears. The inverse of u -> u + D(u) is found on the grid by Newton's method, enlarged to pixels, and the
 portrait, in which eyes and mouth have been redrawn before (openings.py), is sampled there (bicubic).
@@ -17,7 +17,7 @@ At the portrait's own values D = 0 and the frame is the portrait, bit for bit.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -32,14 +32,20 @@ from lhg_jax.render.openings import Openings, portrait_displacement, shared_disp
 SMALLEST_FACE = 12.0  # pixels between the eyes below which there is nothing to render
 NECK_SHIFT = 0.35  # interocular distances the head may shift before the shoulders follow
 NECK_ZOOM = 0.12  # the same for the log scale
-TURN_KEPT, TURN_LIMIT = np.radians(30.0), np.radians(42.0)  # turns from the portrait's pose: exact, at most
-FLATTEN = np.radians(
-    [20.0, 35.0]
-)  # turns out of the image plane at which the flatter depth begins, takes over
+TURN_KEPT, TURN_LIMIT = np.radians(28.0), np.radians(35.0)  # turns from the portrait's pose: exact, at most
+SHIFT = (
+    0.45,
+    0.65,
+)  # shift from the portrait, interocular distances: exact, at most (the background must not tear)
+ZOOM = 0.15, 0.25  # the same for the log scale
+# Turns out of the image plane at which the flatter depth begins and has taken over.
+FLATTEN = np.radians([8.0, 30.0])
+LEAST_AREA = 0.1  # to which the warp may shrink a part of the portrait: it never folds over
 _EDGE = 0.7  # fraction of the distance to the image's edge that content may move away from it
 _POINTS_PER_EYE_DISTANCE = 10
 
 
+@runtime_checkable
 class PortraitFit(Protocol):
     """What a tracker says of a portrait (faces/landmark.py)."""
 
@@ -82,16 +88,16 @@ class MeshRenderer:
     def _lay_grid(self, shape: Float[np.ndarray, "68 3"]) -> None:
         """The grid over the part of the image that can move, and the linear basis of its displacement."""
         height, width = self.portrait.shape[:2]
-        self._step = max(2, round(self._scale / _POINTS_PER_EYE_DISTANCE))
+        self.step = max(2, round(self._scale / _POINTS_PER_EYE_DISTANCE))
         low = np.clip(np.floor(self._centre - [5.2 * self._scale, 5.0 * self._scale]), 0, None).astype(int)
         high = np.minimum(
             np.ceil(self._centre + [5.2 * self._scale, 7.8 * self._scale]), [width, height]
         ).astype(int)
         self._box = (slice(low[1], high[1]), slice(low[0], high[0]))
-        columns, rows = -(-(high - low) // self._step)
+        columns, rows = -(-(high - low) // self.step)
         # Grid points are the middles of cells of step x step pixels, as cv2.resize has it.
-        x = low[0] + (np.arange(columns) + 0.5) * self._step - 0.5
-        y = low[1] + (np.arange(rows) + 0.5) * self._step - 0.5
+        x = low[0] + (np.arange(columns) + 0.5) * self.step - 0.5
+        y = low[1] + (np.arange(rows) + 0.5) * self.step - 0.5
         grid = np.stack(np.meshgrid(x, y), -1)
         field = build_head_field((grid - self._centre) / self._scale, shape, self._pose)
         self._basis = _basis(field)
@@ -101,7 +107,9 @@ class MeshRenderer:
         pixels = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
         self._pixels = np.stack(pixels, -1).astype(np.float32)
 
-    def render(self, values: Float[np.ndarray, "frames 70"]) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+    def render(
+        self, values: Float[np.ndarray, "frames coeff"]
+    ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         """Yields one frame for each row of `values`.
 
         Raises `UserError` where values have another size than the space or are not finite.
@@ -123,9 +131,9 @@ class MeshRenderer:
         moved = self.displacement(row)
         if not np.any(moved):
             return source
-        back = _invert(moved, self._cells, self._step)
+        back = _invert(moved, self._cells, self.step)
         rows, columns = self._pixels.shape[:2]
-        size = self._cells.shape[1] * self._step, self._cells.shape[0] * self._step
+        size = self._cells.shape[1] * self.step, self._cells.shape[0] * self.step
         lookup = self._pixels + cv2.resize(back, size, interpolation=cv2.INTER_LINEAR)[:rows, :columns]
         frame = source.copy()
         frame[self._box] = cv2.remap(source, lookup, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
@@ -134,24 +142,39 @@ class MeshRenderer:
     def displacement(self, row: Float[np.ndarray, "70"]) -> Float[np.ndarray, "rows columns 2"]:
         """D of the module docstring at the grid points, pixels."""
         exp, angle, trans = (row[LANDMARK.slice(name)] for name in ("exp", "angle", "trans"))
-        pose = rotation(self._angle + _limit_turn(angle - self._angle))
-        scale = self._unit * np.exp(trans[2])
+        pose = rotation(self._angle + _limited(angle - self._angle, TURN_KEPT, TURN_LIMIT))
+        step = trans - self._trans
+        length = np.hypot(*step[:2])
+        step[:2] *= _limited(length, *SHIFT) / max(length, 1e-9)
+        step[2] = _limited(step[2], *ZOOM)
+        scale = self._scale * np.exp(step[2])
         turn = pose @ self._pose.T
         head = scale * turn[:2] - self._scale * np.eye(3)[:2]
         flat = smoothstep(
             (np.arccos(np.clip(turn[2, 2], -1.0, 1.0)) - FLATTEN[0]) / (FLATTEN[1] - FLATTEN[0])
         )
-        depth = head[:, 2:] * [1.0 - flat, flat]
-        shift = self._unit * (trans[:2] - self._trans[:2])
+        down = self._pose[:2, 1] / np.linalg.norm(self._pose[:2, 1])
+        nod = down * (head[:, 2] @ down)
+        depth = np.stack([(1.0 - flat) * (head[:, 2] - nod), (1.0 - flat) * nod, flat * head[:, 2]], axis=1)
+        shift = self._unit * step[:2]
         landmarks = portrait_displacement(exp - self._exp)[:, :2]
         landmarks[:, 1] = self._shared @ landmarks[:, 1]
         face = scale * pose[:2, :2] @ landmarks.T
-        body_shift = self._unit * _beyond(trans[:2] - self._trans[:2], NECK_SHIFT)
-        body_zoom = self._scale * np.expm1(_beyond(trans[2] - self._trans[2], NECK_ZOOM)) * np.eye(2)
+        body_shift = self._unit * _beyond(step[:2], NECK_SHIFT)
+        body_zoom = self._scale * np.expm1(_beyond(step[2], NECK_ZOOM)) * np.eye(2)
         parts = [head[:, :2], depth, shift[:, None], face, body_zoom, body_shift[:, None]]
         coefficients = np.concatenate(parts, axis=1).astype(np.float32)
         moved = (coefficients @ self._basis).reshape(2, *self._cells.shape[:2]).transpose(1, 2, 0)
-        return self._keep_edges(moved)
+        return _unfolded(self._keep_edges(moved), self.step)
+
+    def displacement_at(
+        self, points: Float[np.ndarray, "points 2"], row: Float[np.ndarray, "70"]
+    ) -> Float[np.ndarray, "points 2"]:
+        """Where the warp moves points of the portrait (pixels), relative to where they are."""
+        low = np.array([self._box[1].start, self._box[0].start])
+        at = ((points - low + 0.5) / self.step - 0.5).astype(np.float32)
+        moved = self.displacement(row).astype(np.float32)
+        return cv2.remap(moved, at[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
 
     def _keep_edges(self, moved: Float[np.ndarray, "rows columns 2"]) -> Float[np.ndarray, "rows columns 2"]:
         """Bounds displacement away from an edge by a fraction of the distance to that edge."""
@@ -160,10 +183,10 @@ class MeshRenderer:
         return limit * np.tanh(moved / limit)
 
 
-def _basis(field: HeadField) -> Float[np.ndarray, "76 points"]:
-    """Columns of D: head (P, flat depth, 1), landmarks, body (P_xy and 1)."""
+def _basis(field: HeadField) -> Float[np.ndarray, "77 points"]:
+    """Columns of D: head (P_xy, three depths, 1), landmarks, body (P_xy and 1)."""
     body = field.body * (1.0 - field.head)
-    position = np.stack([*np.moveaxis(field.position, -1, 0), field.flat_depth])
+    position = np.concatenate([np.moveaxis(field.position, -1, 0), field.depths])
     parts = [position * field.head, field.head[None], field.spread, position[:2] * body, body[None]]
     stacked = np.concatenate(parts)
     return np.ascontiguousarray(stacked.reshape(len(stacked), -1), np.float32)
@@ -177,7 +200,7 @@ def _invert(
 ) -> Float[np.ndarray, "rows columns 2"]:
     """B with x + D(x) = y at x = y + B(y), for D and B in pixels at the grid points (Newton's method)."""
     forward = np.ascontiguousarray(moved / step, np.float32)
-    slope = np.dstack([np.gradient(forward[..., i], axis=a) for i in (0, 1) for a in (1, 0)])
+    slope = _slope(forward)
     at = cells - forward
     for _ in range(rounds):
         value = cv2.remap(forward, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -191,13 +214,33 @@ def _invert(
     return (at - cells) * step
 
 
-def _limit_turn(turn: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    """Turns away from the portrait's pose: kept up to TURN_KEPT, approaching TURN_LIMIT beyond."""
-    room = TURN_LIMIT - TURN_KEPT
-    excess = np.maximum(np.abs(turn) - TURN_KEPT, 0.0)
-    return np.sign(turn) * (np.minimum(np.abs(turn), TURN_KEPT) + room * np.tanh(excess / room))
+def _slope(forward: Float[np.ndarray, "rows columns 2"]) -> Float[np.ndarray, "rows columns 4"]:
+    """Derivatives of a field given in cells: dx/dx, dx/dy, dy/dx, dy/dy."""
+    return np.dstack([np.gradient(forward[..., i], axis=axis) for i in (0, 1) for axis in (1, 0)])
 
 
-def _beyond(x: np.ndarray, limit: float) -> np.ndarray:
+def _unfolded(moved: Float[np.ndarray, "rows columns 2"], step: int) -> Float[np.ndarray, "rows columns 2"]:
+    """`moved`, scaled down just so far that the determinant of u -> u + D(u) stays above LEAST_AREA.
+
+    The determinant for D scaled by x is 1 + x trace + x^2 det; only wild motion brings it that low.
+    """
+    xx, xy, yx, yy = np.moveaxis(_slope(moved / step), -1, 0)
+    trace, det = xx + yy, xx * yy - xy * yx
+    low = 1.0 + trace + det < LEAST_AREA
+    if not low.any():
+        return moved
+    trace, det, room = trace[low].astype(np.float64), det[low].astype(np.float64), 1.0 - LEAST_AREA
+    root = np.sqrt(np.maximum(trace**2 - 4.0 * det * room, 0.0))
+    return moved * np.float32((2.0 * room / (root - trace)).min())
+
+
+def _limited(x: Any, kept: float, limit: float) -> Any:
+    """x itself up to `kept`, beyond that approaching `limit` smoothly."""
+    room = limit - kept
+    excess = np.maximum(np.abs(x) - kept, 0.0)
+    return np.sign(x) * (np.minimum(np.abs(x), kept) + room * np.tanh(excess / room))
+
+
+def _beyond(x: Any, limit: float) -> Any:
     """What is left of x when the neck has taken up to `limit`."""
     return x - limit * np.tanh(x / limit)

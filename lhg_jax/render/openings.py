@@ -42,9 +42,9 @@ def shared_displacement() -> Float[np.ndarray, "68 68"]:
                 part = (TEMPLATE[landmark, 0] - TEMPLATE[upper[0], 0]) / width
                 share[landmark] = 0.0
                 share[landmark, [upper[0], upper[-1]]] = 1.0 - part, part
-    for landmark, (upper, lower, part) in _LIPS.items():
-        share[landmark, lower] += part
-        share[landmark, upper] -= part
+    for landmark, (above, below, part) in _LIPS.items():
+        share[landmark, below] += part
+        share[landmark, above] -= part
     return share
 
 

@@ -21,7 +21,7 @@ from scipy.interpolate import PchipInterpolator
 
 from lhg_jax.render.head import smoothstep
 
-LASHES = 0.75  # opacity of the lashes on the edge of a closing lid
+LASHES = 0.85  # opacity of the lashes on the edge of a closing lid
 UPPER_LID = 0.85  # part of a blink that the upper lid does
 LIKE_SKIN = 0.3  # relative difference in brightness from the skin below the eye that is still skin
 
@@ -113,7 +113,8 @@ class Eye(Slit):
         self._unit = unit
         skin = self._skin()
         self._lid = self._new_skin(skin)
-        self._lash_colour = np.percentile(self._image[self.gap * self.inside > 0].reshape(-1, 3), 10, axis=0)
+        opening = (self.b > self.upper) & (self.b < self.lower)
+        self._lash_colour = np.percentile(self._image[opening], 5, axis=0)
         self._fading = self._old_lashes(skin)
         feather = 0.05 * unit
         self._top = smoothstep((self.b - self.upper) / feather + 0.7) * self.inside
@@ -134,7 +135,7 @@ class Eye(Slit):
         closing = smoothstep(np.float32((1.0 - openness) / 0.4))
         cover = np.maximum(cover, closing * self._fading)
         image = self._image + (self._lid - self._image) * cover[..., None]
-        off = (self.b - upper) / max(0.025 * self._unit, 0.8)
+        off = (self.b - upper) / max(0.03 * self._unit, 0.8)
         lashes = LASHES * closing * self._ends * np.exp(-off * off)
         image += (self._lash_colour - image) * lashes[..., None]
         return np.clip(np.rint(image), 0, 255).astype(np.uint8)
@@ -168,8 +169,8 @@ class Eye(Slit):
         down = np.clip((self.b - self.upper) / np.maximum(self.gap, 1.0), 0.0, 1.0)
         above = self.upper - self.b
         ring = (above > 0.02 * self._unit) & (above < 0.1 * self._unit) & self.inside
-        darker = np.clip(np.median((image / (smooth + 1.0))[ring], axis=0), 0.78, 1.0) if ring.any() else 1.0
-        shade = 0.93 + 0.28 * down * (1.0 - down)
+        darker = np.clip(np.median((image / (smooth + 1.0))[ring], axis=0), 0.85, 1.0) if ring.any() else 1.0
+        shade = 0.95 + 0.24 * down * (1.0 - down)
         return smooth * darker * shade[..., None] + np.clip(grain, -8, 8)
 
     def _old_lashes(self, skin: Bool[np.ndarray, "r c"]) -> Float[np.ndarray, "r c"]:
@@ -229,7 +230,7 @@ class Mouth(Slit):
 
     def _inside_mouth(self, upper, gap) -> Float[np.ndarray, "r c 3"]:
         depth = self.b - upper
-        inner = self._sample(self.upper + np.minimum(depth, self.gap))
+        inner = self._sample(self.upper + np.minimum(depth, self.gap + 0.5))
         below = smoothstep((depth - 0.8 * self.gap) / (0.25 * self.gap + 0.5))
         fresh = below * smoothstep((gap - self.gap) / (0.2 * self.gap + 1.0))
         return inner + (self._dark - inner) * fresh[..., None]
