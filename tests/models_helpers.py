@@ -16,11 +16,11 @@ TINY = ListenerConfig(
     audio_filters=(4, 4, 8, 16),
     audio_depths=(1, 1, 1, 1),
     level_size=5,
-    text_channels=(6, 4),
+    text_channels=(4,),
     fusion_size=8,
     fusion_blocks=1,
     hidden=4,
-    layers=2,
+    layers=1,
 )
 
 

@@ -1,0 +1,81 @@
+"""The conversion tool on a checkpoint with the official file's structure, objects included."""
+
+import argparse
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from models_ha2g_test import golden
+
+from lhg_jax.models.weights import load_weights
+
+torch = pytest.importorskip("torch")
+TOOL = Path(__file__).resolve().parent.parent / "tools" / "convert_weights.py"
+
+
+def convert(weights: Path, output: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, TOOL, "--weights", weights, "--output", output]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def save_official(path: Path, audio: dict, text: dict) -> None:
+    """A checkpoint as HA2G saves it: tensors beside a namespace and pickled word lists."""
+    module = types.ModuleType("model.vocab")
+    module.Vocab = type("Vocab", (), {"__module__": "model.vocab"})
+    words = module.Vocab()
+    words.index2word = {0: "<PAD>", 1: "<SOS>", 2: "<EOS>", 3: "<UNK>", 4: "hello"}
+    words.word_embedding_weights = np.zeros((5, 3), np.float32)
+    tensors = {"audio_dict": audio, "text_dict": text}
+    tensors = {key: {k: torch.from_numpy(x.copy()) for k, x in d.items()} for key, d in tensors.items()}
+    objects = {"args": argparse.Namespace(n_poses=34), "lang_model": words, "epoch": 3, "gen_dict_1": {}}
+    package = types.ModuleType("model")
+    package.vocab = module
+    sys.modules.update({"model": package, "model.vocab": module})
+    try:
+        torch.save({**tensors, **objects}, path)
+    finally:
+        del sys.modules["model"], sys.modules["model.vocab"]
+
+
+def test_official_checkpoint_goes_there_and_back(shared, tmp_path):
+    _, audio = golden(shared, "ha2g_audio", "t70")
+    _, text = golden(shared, "ha2g_text", "t34")
+    save_official(tmp_path / "ha2g.bin", audio, text)
+    result = convert(tmp_path / "ha2g.bin", tmp_path / "ha2g.safetensors")
+    assert result.returncode == 0, result.stderr
+    variables, metadata = load_weights(tmp_path / "ha2g.safetensors")
+    assert json.loads(metadata["words"])[4] == "hello"
+    kernel = variables["audio"]["params"]["layer2_0"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(kernel.T, audio["feat_extractor.layer2.0.conv1.weight"])
+    result = convert(tmp_path / "ha2g.safetensors", tmp_path / "back.bin")
+    assert result.returncode == 0, result.stderr
+    back = torch.load(tmp_path / "back.bin", weights_only=True)
+    for key, state in (("audio_dict", audio), ("text_dict", text)):
+        assert back[key].keys() == state.keys()
+        assert all(np.array_equal(back[key][name].numpy(), state[name]) for name in state)
+
+
+class Malicious:
+    """Would run a command if a checkpoint were unpickled with full trust."""
+
+    def __reduce__(self):
+        return (print, ("ran code of the checkpoint",))
+
+
+@pytest.mark.parametrize("content", ["text", "pickle", "other"])
+def test_other_files_are_refused_in_one_line(tmp_path, content):
+    path, output = tmp_path / "weights.bin", tmp_path / "out.safetensors"
+    if content == "text":
+        path.write_text("hello")
+    else:
+        torch.save({"x": Malicious()} if content == "pickle" else {"x": torch.zeros(1)}, path)
+    result = convert(path, output)
+    assert result.returncode == 2 and not output.exists()
+    assert (
+        result.stderr.startswith(f"error: {path}: not an HA2G checkpoint") and result.stderr.count("\n") == 1
+    )
+    assert "ran code" not in result.stdout + result.stderr

@@ -1,0 +1,111 @@
+"""Official HA2G checkpoint (.bin) to safetensors of our variables, and back.
+
+    python tools/convert_weights.py --weights ted_gesture_checkpoint.bin --output ha2g.safetensors
+    python tools/convert_weights.py --weights ha2g.safetensors --output ha2g.bin
+
+Only the audio and the text encoder are kept. The safetensors hold `audio/...`, `text/...` and `embedding`
+(one row a word); their metadata hold the word list as JSON. Needs PyTorch (`pip install 'lhg_jax[torch]'`).
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lhg_jax.atomic import replacing
+from lhg_jax.errors import MissingExtraError, UserError, run_cli
+from lhg_jax.models import ha2g
+from lhg_jax.models.weights import load_weights, save_weights
+
+
+class Vocab:
+    """Stands in for HA2G's word list class in its checkpoints; has its data and none of its behaviour."""
+
+
+Vocab.__module__ = "model.vocab"
+
+
+def allowed_types() -> list:
+    """What an official checkpoint holds besides tensors: a namespace, word lists, a numpy array."""
+    from numpy._core.multiarray import _reconstruct, scalar
+
+    dtypes = [type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")]
+    arrays = [(_reconstruct, "numpy.core.multiarray._reconstruct"), _reconstruct, np.ndarray, np.dtype]
+    scalars = [(scalar, "numpy.core.multiarray.scalar"), scalar]
+    return [argparse.Namespace, (Vocab, "model.vocab.Vocab"), *arrays, *scalars, *dtypes]
+
+
+def import_torch() -> Any:
+    """PyTorch, or the error that says how to get it."""
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError("reading PyTorch checkpoints", "torch") from None
+    return torch
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint as a dict, read without running any code in it. Raises `UserError` if it is none."""
+    torch = import_torch()
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with torch.serialization.safe_globals(allowed_types()):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises whatever a damaged file makes it stumble over
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path}: not an HA2G checkpoint ({reason})") from error
+    if not isinstance(checkpoint, dict) or not {"audio_dict", "text_dict"} <= checkpoint.keys():
+        raise UserError(f"{path}: not an HA2G checkpoint (it has no audio_dict and text_dict)")
+    return checkpoint
+
+
+def word_list(checkpoint: dict[str, Any]) -> list[str]:
+    """Words by row of the embedding; empty where the checkpoint has no word list."""
+    index2word = vars(checkpoint["lang_model"]).get("index2word", {}) if "lang_model" in checkpoint else {}
+    return [str(index2word[i]) for i in sorted(index2word)]
+
+
+def to_safetensors(source: Path, output: Path) -> None:
+    """Writes our variables of an official checkpoint."""
+    checkpoint = read_checkpoint(source)
+    state = {key: {k: x.numpy() for k, x in checkpoint[key].items()} for key in ("audio_dict", "text_dict")}
+    _, audio = ha2g.audio_from_torch(state["audio_dict"], f"{source} (audio_dict)")
+    _, text, embedding = ha2g.text_from_torch(state["text_dict"], f"{source} (text_dict)")
+    variables = {"audio": audio, "text": text, "embedding": embedding}
+    save_weights(output, variables, {"source": "HA2G", "words": json.dumps(word_list(checkpoint))})
+
+
+def to_torch(source: Path, output: Path) -> None:
+    """Writes `audio_dict` and `text_dict` with official names."""
+    torch = import_torch()
+    variables, _ = load_weights(source)
+    if not {"audio", "text", "embedding"} <= variables.keys():
+        raise UserError(f"{source}: not written by this tool (it has no audio, text and embedding)")
+    states = {
+        "audio_dict": ha2g.audio_to_torch(variables["audio"]),
+        "text_dict": ha2g.text_to_torch(variables["text"], variables["embedding"]),
+    }
+    for state in states.values():
+        for name, array in state.items():
+            state[name] = torch.from_numpy(array.copy())
+    with replacing(output) as temporary:
+        torch.save(states, temporary)
+
+
+def main() -> None:
+    """Converts in the direction that the name of the weights file says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", type=Path, required=True, help="official .bin, or .safetensors")
+    parser.add_argument("--output", type=Path, required=True, help="file to write")
+    arguments = parser.parse_args(sys.argv[1:])
+    backwards = arguments.weights.suffix == ".safetensors"
+    (to_torch if backwards else to_safetensors)(arguments.weights, arguments.output)
+    print(f"wrote {arguments.output}")
+
+
+if __name__ == "__main__":
+    run_cli(main)
