@@ -181,7 +181,7 @@ def test_ablations_drop_their_input(change):
 def test_causal_listener_looks_ahead_no_further_than_it_says():
     config = dataclasses.replace(TINY, bidirectional=False, look_ahead=3)
     model, variables = random_listener(config)
-    frames, frame, first = 18, 9, random_first(1)
+    frames, frame, first = 18, 10, random_first(1)
     variables = jax.tree.map(jnp.asarray, variables)
     features = jax.tree.map(jnp.asarray, batch([random_clip(frames)], frames))
     reach = frame - 1 + config.look_ahead  # the decoder speaks of `frame` at step frame - 1

@@ -38,7 +38,7 @@ class ListenerConfig:
       hidden: GRU units of each direction; >= 1.
       layers: GRU layers; >= 1.
       bidirectional: False makes the whole listener causal: a frame depends on the speaker's next
-        `look_ahead` + 2 frames at most, and squeeze-and-excitation averages over the past.
+        `look_ahead` + 1 frames at most, and squeeze-and-excitation averages over the past.
       look_ahead: frames, >= 0; used by the causal variant only.
       residual: predict the change from the first frame (True) or the coefficients themselves.
       levels: audio levels that enter the A-FFM, a subset of ("low", "mid", "high").
