@@ -1,17 +1,20 @@
 """Where every point of a portrait stands in 3-D and what it moves with: precomputed fields on a coarse grid.
 
-All lengths are interocular distances of the portrait, all axes the camera's (face_model.py). A grid point u has
+All lengths are interocular distances of the portrait, all axes the camera's (face_model.py). At a grid point
+u:
 
-  position  P(u) = ((u - origin) / scale, z(u)): z is a thin-plate spline through the 68 landmarks of the fitted
-            face model, the visible half of an ellipsoid for forehead, scalp and hair, the neck, and a flat
-            background far away. An image x of slope z_x, turned by the angle a, is compressed by
-            cos(a) - |sin(a) z_x| and folds over where that is negative; so the slope is bounded: by
-            SLOPE (safe to 25 degrees, and enough for the sides of a nose). A second, flatter depth bounded
-            by FLAT_SLOPE (safe to 42 degrees) takes over as a turn grows beyond what SLOPE allows.
+  position  P(u) = ((u - origin) / scale, z(u)). z is a thin-plate spline through the 68 landmarks of the
+            fitted face model, the visible half of an ellipsoid for forehead, scalp and hair, the neck, and a
+            flat background far away. An image with depth of slope z_x, turned by the angle a, is compressed
+            by cos(a) - |sin(a) z_x| and folds over where that is negative, so the slope is bounded. There are
+            three depths: one bounded by SLOPE (the side of a nose; safe to 15 degrees); the same for nods, in
+            which the sides of the jaw follow the face more than their own depth says, because what is seen
+            there is an occluding contour, which slides over the skin; and one bounded by FLAT_SLOPE (safe to
+            40 degrees), which takes over as a turn grows.
   head      w(u) in [0, 1]: 1 on the head, falling smoothly to 0 with the distance d from the head's outline:
             over a neck length below the jaw, over `AIR` elsewhere. Background near the head follows it, so
             nothing tears; background far away does not move at all.
-  body      b(u) in [0, 1]: 1 below the neck, falling to 0 sideways; the part that big shifts drag along.
+  body      b(u) in [0, 1]: 1 below the neck, falling to 0 around; the part that big shifts drag along.
   spread    I(u) [68]: thin-plate influence of a landmark's displacement on u, 0 outside the face.
 """
 
@@ -20,11 +23,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.interpolate import RBFInterpolator
 
-# Skull and hair of an adult, in the head's axes: centre and semi-axes (anthropometric means: vertex 115 mm above
-# the pupils, head breadth 150 mm; 62 mm a unit; hair adds about 12 mm).
+# Skull and hair of an adult, in the head's axes: centre and semi-axes (anthropometric means: vertex 115 mm
+# above the pupils, head breadth 150 mm; 62 mm a unit; hair adds about 12 mm).
 SKULL_CENTRE = np.array([0.0, -0.62, 0.1])
 SKULL_AXES = np.array([1.28, 1.70, 1.72])
 HAIR = 0.30  # outside the skull's outline, what still belongs wholly to the head
@@ -33,7 +36,10 @@ NECK = 1.5  # from the jaw to where the shoulders stand still
 SKIN = 0.55  # outside the landmarks' hull, over which expression fades
 SLOPE, FLAT_SLOPE = 3.0, 0.95  # of the depth
 OUTLINE = [0, 1, 2, 3, 4, 12, 13, 14, 15, 16]
-OUTLINE_DEPTH, OUTLINE_RELIEF = -1.3, 0.5  # for nods: the jaw's depth is drawn towards the one, by the other
+OUTLINE_DEPTH, OUTLINE_RELIEF = (
+    -1.3,
+    0.7,
+)  # in nods: depth its depth is drawn to, what is left of the difference
 _BROW_TOP = -0.95  # head's y above which the ellipsoid, not the landmarks, gives the depth
 
 

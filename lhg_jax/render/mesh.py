@@ -1,17 +1,21 @@
 """The mesh renderer: one portrait moved as a whole by landmark motion, without a generative network.
 
-A coarse grid over the portrait carries for each point u its place P(u) in 3-D and what it moves with (head.py).
-For a frame with pose (R, t, log s) and the portrait's (R0, t0, log s0), anchor scale k, the grid point moves by
+A coarse grid over the portrait carries for each point u its place P(u) in 3-D and what it moves with
+(head.py). For a frame with pose (R, t, log s), the portrait's (R0, t0, log s0) and the anchor's scale k, a
+point moves by
 
-  D(u) = w(u) [ (k s R R0^T - k s0 I) P(u) + k (t - t0) ]_xy     the head and what hangs on it
-       + k s [R]_xy,xy  sum_l I_l(u) e_l                         expression: shared part e_l of landmark l's change
-       + b(u) (1 - w(u)) [ k (t - t0)' + k (s' - 1) P_xy ]       shoulders: only what the neck does not allow,
-                                                                 x' = x - limit * tanh(x / limit)
+  D(u) = w(u) [(k s R R0^T - k s0 I) P(u) + k (t - t0)]_xy     the head and what hangs on it
+       + k s [R]_xy,xy sum_l I_l(u) e_l                        expression: the landmarks' change e_l, but for
+                                                               the opening of eyes and mouth (openings.py)
+       + b(u) (1 - w(u)) [k (t - t0)' + k (s' - 1) P_xy]       shoulders: only what the neck does not allow,
+                                                               x' = x - limit tanh(x / limit)
 
-which is linear in numbers known per frame: one [2, 77] x [77, points] product. At the image's edges the part of D
-that would pull in what the photograph does not show is bounded by a fraction of the distance to the edge, so no
-border appears. The inverse of u -> u + D(u) is found on the grid by Newton's method, enlarged to pixels, and the
-portrait, in which eyes and mouth have been redrawn before (openings.py), is sampled there (bicubic).
+which is linear in numbers known per frame: one [2, 77] x [77, points] product. At the image's edges the part
+of D that would pull in what the photograph does not show is bounded by a fraction of the distance to the
+edge, so no border appears; turns, shifts and zooms beyond what a still portrait bears approach a limit; and
+what would still fold over is scaled down. The inverse of u -> u + D(u) is found on the grid by Newton's
+method, enlarged to pixels, and the portrait, in which eyes and mouth have been redrawn, is sampled there
+(bicubic).
 
 At the portrait's own values D = 0 and the frame is the portrait, bit for bit.
 """
@@ -89,10 +93,10 @@ class MeshRenderer:
         """The grid over the part of the image that can move, and the linear basis of its displacement."""
         height, width = self.portrait.shape[:2]
         self.step = max(2, round(self._scale / _POINTS_PER_EYE_DISTANCE))
-        low = np.clip(np.floor(self._centre - [5.2 * self._scale, 5.0 * self._scale]), 0, None).astype(int)
-        high = np.minimum(
-            np.ceil(self._centre + [5.2 * self._scale, 7.8 * self._scale]), [width, height]
-        ).astype(int)
+        low = np.clip(np.floor(self._centre - self._scale * np.array([5.2, 5.0])), 0, None).astype(int)
+        high = np.minimum(np.ceil(self._centre + self._scale * np.array([5.2, 7.8])), [width, height]).astype(
+            int
+        )
         self._box = (slice(low[1], high[1]), slice(low[0], high[0]))
         columns, rows = -(-(high - low) // self.step)
         # Grid points are the middles of cells of step x step pixels, as cv2.resize has it.

@@ -1,13 +1,13 @@
 """Blinks and mouth opening of a portrait: from expression to slits, and what is left for the smooth warp.
 
-The displacement of a lid or lip along the head's y is split into what both edges of the opening share, which the
-smooth warp of the whole head carries (`shared_displacement`), and the change of the opening, which `Slit` draws:
+The displacement of a lid or lip along the head's y is split into what both edges of the opening share, which
+the smooth warp of the whole head carries (`shared_displacement`), and the change of the opening (slits.py):
 
-  eyes   openness o = model gap / model gap of the portrait, mean of both columns of landmarks. A 68-point detector
-         never reports 0 for a closed eye: o is stretched so that CLOSED becomes 0. The gap drawn is o times the
-         gap seen in the portrait, at every point between the corners.
-  mouth  gap drawn = gap seen + change of the model gap (three columns, 0 at the corners). A closed mouth opens only
-         by changes above JITTER, so that tracking noise does not make it flicker.
+  eyes   openness o = model gap / model gap of the portrait, mean of both columns of landmarks. A detector of
+         68 points never reports 0 for a closed eye: o is stretched so that CLOSED becomes 0. The gap drawn is
+         o times the gap seen in the portrait, at every point between the corners.
+  mouth  gap drawn = gap seen + change of the model gap (three columns, 0 at the corners). A closed mouth
+         opens only by changes above JITTER, so that tracking noise does not make it flicker.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ _LIPS = {
 
 
 def shared_displacement() -> Float[np.ndarray, "68 68"]:
-    """S with (S dy)_l = the part of the landmarks' vertical displacement dy that leaves every opening as it is."""
+    """S with (S dy)_l = what of the landmarks' displacement dy along y leaves every opening as it is."""
     share = np.eye(68)
     for upper, lower in EYES:
         for edge in (upper, lower):

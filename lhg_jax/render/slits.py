@@ -1,17 +1,19 @@
 """Openings in the skin, eyes and mouth: how they look when they close or open, in the portrait's own pose.
 
-An opening is bounded by an upper and a lower edge, b = U(a) and b = L(a): a runs along its corners, b down the
-face, both in pixels. A smooth warp would squash what lies between the edges when they close. Here, with edges moved
-to U' = U + dU and L' = L + dL, skin covers it, as lids and lips do.
+An opening is bounded by an upper and a lower edge, b = U(a) and b = L(a): a runs along its corners, b down
+the face, both in pixels. A smooth warp would squash what lies between the edges when they close. Here, with
+edges moved to U' = U + dU and L' = L + dL, skin covers it, as lids and lips do.
 
-`Eye`. When it closes, new skin appears between U and U' (and L' and L): the photograph does not show it, so it is
-  made once, by normalised convolution (Knutsson & Westin 1993) of the skin around the eye, leaving out lashes, brow
-  and glasses. Above U nothing moves; the moving edge carries a line of lashes. U lies above the lashes of the open
-  eye, which the lid therefore covers. The eyeball stands still.
-`Mouth`. A lip moves as a whole, the skin beyond it stretches: a pixel at distance t = U' - b above U' shows the skin
-  at f(t) above U. f is the identity on the lip, t - dU where nothing moves any more, and between them a rational
-  quadratic with slope 1 at both ends (Gregory & Delbourgo 1982), monotone for every dU: skin never folds over. The
-  inside shows the teeth, if any were seen, going with the upper lip, and below them a dark cavity.
+`Eye`. When it closes, new skin appears between U and U' (and L' and L). The photograph does not show it, so
+  it is made once, by normalised convolution (Knutsson & Westin 1993) of the skin around the eye, leaving out
+  lashes, brow and glasses, with the grain of the skin below. U lies above the lashes of the open eye, so the
+  lid covers them; what sticks out fades as the eye closes, and the moving edge carries a line of lashes
+  instead. The eyeball and everything else stand still.
+`Mouth`. A lip moves as a whole, the skin beyond it stretches: a pixel at distance t = U' - b above U' shows
+  the skin at f(t) above U. f is the identity on the lip, t - dU where nothing moves any more, and between
+  them a rational quadratic with slope 1 at both ends (Gregory & Delbourgo 1982), monotone for every dU: skin
+  never folds over. The inside shows the teeth, if any were seen, going with the upper lip, and below them a
+  dark cavity.
 """
 
 import cv2
@@ -67,7 +69,7 @@ class Slit:
     def curve(
         self, a: Float[np.ndarray, "points"], b: Float[np.ndarray, "points"]
     ) -> Float[np.ndarray, "r c"]:
-        """A smooth curve b(a) through points, at every pixel's a, held outside: a cubic for up to 4 points."""
+        """A smooth curve b(a) through points, at every pixel's a, held outside; up to 4 points: a cubic."""
         order = np.argsort(a)
         a = np.maximum.accumulate(a[order] + np.arange(len(a)) * 1e-4)
         at = np.clip(self.a, a[0], a[-1])
@@ -122,7 +124,7 @@ class Eye(Slit):
         self._ends = smoothstep(self.along / 0.2) * smoothstep((1 - self.along) / 0.2)
 
     def render(self, openness: float) -> UInt8[np.ndarray, "r c 3"]:
-        """The pixels of `box`: openness 1 is the portrait's, 0 a closed eye, above 1 wider than the portrait's."""
+        """The pixels of `box`: openness 1 is the portrait's, 0 a closed eye, above 1 a wider one."""
         if openness > 1.0:
             return self._wide(openness)
         change = (1.0 - openness) * self.gap
@@ -192,7 +194,7 @@ class Eye(Slit):
 def _fill(
     image: Float[np.ndarray, "r c 3"], known: Bool[np.ndarray, "r c"], sigma: float
 ) -> Float[np.ndarray, "r c 3"]:
-    """Normalised convolution: the Gaussian-weighted mean of the known pixels (their median far from all of them)."""
+    """Normalised convolution: Gaussian-weighted mean of the known pixels; their median far from them."""
     weight = known.astype(np.float32)
     total = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
     blurred = cv2.GaussianBlur(image * weight[..., None], (0, 0), sigma)
@@ -213,12 +215,12 @@ class Mouth(Slit):
         unit: float,
         dark: Float[np.ndarray, "3"],
     ):
-        """As `Slit`; edges are the lips' inner ones, `unit` the interocular distance in pixels, `dark` the cavity."""
+        """As `Slit`; edges are the lips' inner ones, `unit` the interocular distance, `dark` the cavity."""
         super().__init__(portrait, upper, lower, down, 0.5 * unit)
         self._lip, self._reach, self._dark = 0.06 * unit, (0.28 * unit, 0.45 * unit), dark
 
     def render(self, gap: Float[np.ndarray, "r c"]) -> UInt8[np.ndarray, "r c 3"]:
-        """The pixels of `box` with an opening of height `gap` >= 0 (pixels, at every pixel's a); both lips do half."""
+        """The pixels of `box` for an opening `gap` >= 0 pixels high at every pixel's a; lips do half each."""
         shift = (self.gap - gap) / 2
         upper, lower = self.upper + shift, self.lower - shift
         above = self.upper - self._slide(upper - self.b, shift, self._lip, self._reach[0])
