@@ -1,0 +1,124 @@
+"""The ViCo leaderboard: sum of truncated average ranks over the metrics of a track; smaller is better."""
+
+import csv
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lhg_jax.errors import UserError
+
+# Scores that the MM '23 report (Chang et al.) prints for the three rows of its Table 1. They do not follow from
+# ranking those rows (which gives 15, 17, 22): they come from the organisers' full table. Its metrics are not
+# part of this package; put them into a csv for `--compare` to see them beside yours.
+PAPER_SCORES = (7, 9, 15)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A column of the leaderboard.
+
+    Attributes:
+      name: as in this package.
+      label: as the organisers print it.
+      better: where the best value lies; `zero` ranks by the absolute value.
+    """
+
+    name: str
+    label: str
+    better: Literal["larger", "smaller", "zero"]
+
+
+LISTENING = (
+    Metric("ssim", "SSIM", "larger"),
+    Metric("cpbd", "CPBD", "larger"),
+    Metric("psnr", "PSNR", "larger"),
+    Metric("fid", "FID", "smaller"),
+    Metric("csim", "CSIM", "larger"),
+    Metric("pose_l1", "PoseL1", "smaller"),
+    Metric("exp_l1", "ExpL1", "smaller"),
+    Metric("pose_frechet", "PoseFD", "smaller"),
+    Metric("exp_frechet", "ExpFD", "smaller"),
+)
+TALKING_ONLY = (
+    Metric("av_offset", "AVOffset", "zero"),
+    Metric("av_confidence", "AVConf", "larger"),
+    Metric("lip_landmark_distance", "LipLMD", "smaller"),
+)
+
+Row = Mapping[str, float | None]  # metric name -> value; missing ones are None, NaN or absent
+
+
+def is_missing(value: float | None) -> bool:
+    """Whether a row has no number here."""
+    return value is None or math.isnan(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaderboard:
+    """Ranks and scores of teams.
+
+    Attributes:
+      ranks: team -> metric name -> rank from 1, truncated when tied; None where the value is missing.
+      scores: team -> sum of ranks over `used`, best first.
+      used: names of the metrics that every team has: only these can be summed fairly.
+    """
+
+    ranks: dict[str, dict[str, int | None]]
+    scores: dict[str, int]
+    used: tuple[str, ...]
+
+
+def rank_teams(table: Mapping[str, Row], metrics: tuple[Metric, ...] = LISTENING) -> Leaderboard:
+    """Ranks teams by each metric among those that have it; equal scores are ordered by name."""
+    columns = {metric.name: _ranks(table, metric) for metric in metrics}
+    ranks = {team: {name: column.get(team) for name, column in columns.items()} for team in table}
+    used = tuple(name for name, column in columns.items() if len(column) == len(table))
+    sums = {team: sum(row[name] or 0 for name in used) for team, row in ranks.items()}
+    order = sorted(sums, key=lambda team: (sums[team], team))
+    return Leaderboard(ranks, {team: sums[team] for team in order}, used)
+
+
+def _ranks(table: Mapping[str, Row], metric: Metric) -> dict[str, int]:
+    """Average rank of each team that has the metric, cut to a whole number as the official script does."""
+    cost = {"larger": lambda x: -x, "smaller": lambda x: x, "zero": abs}[metric.better]
+    found = {team: row.get(metric.name) for team, row in table.items()}
+    costs = {
+        team: cost(value) for team, value in found.items() if value is not None and not is_missing(value)
+    }
+    values = np.array(list(costs.values()))
+    return {
+        team: int((values < value).sum() + ((values == value).sum() + 1) / 2) for team, value in costs.items()
+    }
+
+
+def read_rows(path: str | os.PathLike) -> dict[str, dict[str, float | None]]:
+    """Rows of other systems from a csv: a column `team`, and columns named as or labelled like the metrics.
+
+    Empty cells, `-` and `nan` are missing. Raises `UserError` for anything that is no number.
+    """
+    names = {label: metric.name for metric in LISTENING for label in (metric.name, metric.label)}
+    try:
+        rows = list(csv.DictReader(Path(path).read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    if not rows or "team" not in rows[0]:
+        raise UserError(f"{path}: needs a header with a column 'team' and one row or more")
+    return {
+        row["team"]: {names[column]: _number(path, row[column]) for column in row if column in names}
+        for row in rows
+    }
+
+
+def _number(path: str | os.PathLike, text: str | None) -> float | None:
+    text = (text or "").strip()
+    if text.lower() in ("", "-", "nan"):
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"{path}: {text!r} is no number") from None

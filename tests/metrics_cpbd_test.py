@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from lhg_jax.metrics import cpbd
+
+
+def by_loops(grey):
+    """CPBD as specified, pixel by pixel, with the full probability formula."""
+    from scipy import ndimage
+    from skimage.feature import canny
+
+    grey = grey.astype(np.float64)
+    height, width = grey.shape
+    mask = canny(grey)
+    kernel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]]) / 8
+    q = ndimage.convolve(grey, kernel, mode="reflect") ** 2
+    q[q <= 2 * np.sqrt(q.mean())] = 0
+    zero = np.pad(q, 1)
+    gy, gx = np.gradient(grey)
+    total = sharp = 0
+    for top in range(0, height - 63, 64):
+        for left in range(0, width - 63, 64):
+            if mask[top : top + 64, left : left + 64].sum() <= 0.002 * 64 * 64:
+                continue
+            block = grey[top : top + 64, left : left + 64]
+            just_noticeable = 5 if int(block.max() - block.min()) <= 50 else 3
+            for row in range(top, top + 64):
+                for column in range(left, left + 64):
+                    if not (0 < row < height - 1 and 0 < column < width - 1):
+                        continue
+                    around = zero[row : row + 3, column : column + 3]
+                    if not (around[1, 1] > max(around[1, 0], around[1, 2])) and not (
+                        around[1, 1] > max(around[0, 1], around[2, 1])
+                    ):
+                        continue
+                    x, y = gx[row, column], gy[row, column]
+                    angle = 45 * round(np.degrees(np.arctan2(y, x)) / 45) if x else 0
+                    if angle not in (0, 180, -180):
+                        continue
+                    edge = width_by_loops(grey[row], column, 1 if angle == 0 else -1)
+                    probability = 1 - np.exp(-((edge / just_noticeable) ** 3.6))
+                    total += 1
+                    sharp += round(100 * probability) <= 63
+    return sharp / total if total else 0.0
+
+
+def width_by_loops(line, column, sign):
+    edge = 0
+    for side in (-1, 1):
+        steps = 1
+        while steps < 101:
+            inner, outer = column + side * steps, column + side * (steps + 1)
+            if not 0 <= outer < len(line) or side * sign * (line[outer] - line[inner]) <= 0:
+                break
+            steps += 1
+        edge += steps
+    return edge
+
+
+def pictures():
+    """Grey pictures of many kinds, uint8, about 20."""
+    from scipy import ndimage
+
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:130, :140]
+    yield "flat", np.full((128, 128), 90, np.uint8)
+    for size in (3, 8, 16):
+        yield f"chequered {size}", ((y // size + x // size) % 2 * 200 + 20).astype(np.uint8)
+    yield "ramp", (x % 128 * 2).astype(np.uint8)
+    yield "vertical ramp", np.clip(y * 2, 0, 255).astype(np.uint8)
+    yield "faint", ((x // 16) % 2 * 20 + 100).astype(np.uint8)
+    for sigma in (0, 0.7, 1.5, 3, 6):
+        for amplitude in (15, 60, 250):
+            noise = ndimage.gaussian_filter(rng.normal(size=(129, 193)), sigma)
+            noise = (noise - noise.min()) / np.ptp(noise) * amplitude
+            yield f"noise {sigma} {amplitude}", noise.astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "grey"), list(pictures()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_equals_the_loops(name, grey):
+    assert cpbd.cpbd(grey) == by_loops(grey), name
+
+
+@pytest.mark.parametrize("size", [256, 384])
+def test_equals_recordings_of_the_package(shared, size):
+    data = np.load(shared / f"golden/image_metrics.katiehill{size}.npz")
+    for name in ("gt", "pd"):
+        greys = list(cpbd.grey_levels(data[f"in_{name}_uint8"]))
+        np.testing.assert_array_equal(greys[0], data[f"in_{name}_gray_uint8_frame0"])
+        np.testing.assert_allclose([cpbd.cpbd(grey) for grey in greys], data[f"out_cpbd_{name}"], atol=1e-15)
+
+
+def test_blur_lowers_it():
+    from scipy import ndimage
+    from skimage.data import camera
+
+    sharp = camera()[:256, :256]
+    values = [cpbd.cpbd(ndimage.gaussian_filter(sharp, sigma)) for sigma in (0, 1, 2)]
+    assert values[0] > values[1] + 0.05 > values[2] + 0.1
+
+
+@pytest.mark.parametrize("shape", [(63, 200), (200, 63), (1, 1), (2, 300)])
+def test_frames_below_a_block_give_zero(shape):
+    grey = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    assert cpbd.cpbd(grey) == 0.0
