@@ -88,10 +88,10 @@ class ListenerOutput:
       anchors: [B, T] bool, a word is spoken in that frame.
     """
 
-    motion: Array
-    text: Array
-    levels: LevelArrays
-    anchors: Array
+    motion: Any  # arrays; any leaf, so that tree functions can put theirs
+    text: Any
+    levels: tuple[Any, Any, Any]
+    anchors: Any
 
 
 def clip_lengths(valid_BT: Bool[Array, "batch frame"]) -> Int[Array, "batch"]:
