@@ -113,15 +113,19 @@ def test_noise_and_silence_have_no_pitch():
     assert not track_pitch(np.zeros(SAMPLE_RATE)).any()
 
 
-def test_cue_needs_a_long_low_region_after_enough_speech():
-    f0 = np.full(400, 200.0)
-    f0[30:60] = 100  # too early in the speech
-    f0[150:158] = 100  # too short
-    f0[200:230] = 100
-    f0[300:330] = np.where(np.arange(30) % 8 == 0, 0, 100)  # broken
-    cues = low_pitch_cues(f0, np.ones(400, bool), percentile=30.0, region_s=0.11, speech_s=0.7)
-    assert cues == [pytest.approx(2.10)]
-    assert low_pitch_cues(np.zeros(9), np.ones(9, bool), percentile=30.0, region_s=0.11, speech_s=0.7) == []
+def test_cue_is_the_end_of_a_phrase_whose_last_sounds_are_low():
+    options = {"percentile": 30.0, "region_s": 0.11, "speech_s": 0.7, "final_s": 0.25}
+    f0, speaking = np.full(700, 200.0), np.ones(700, bool)
+    speaking[[50, 200, 300, 400, 500, 600]] = False  # a pause after each of six phrases
+    f0[30:50] = 100  # too early in the speech
+    f0[192:200] = 100  # too short
+    f0[250:265] = 100  # too long before the end
+    f0[375:395] = 100
+    f0[480:500] = np.where(np.arange(20) % 8 == 0, 0, 100)  # broken
+    f0[580:600] = 100
+    cues = low_pitch_cues(f0, speaking, **options)
+    assert cues == [pytest.approx(3.99), pytest.approx(5.99)]
+    assert low_pitch_cues(np.zeros(9), np.ones(9, bool), **options) == []
 
 
 # grammar
@@ -204,7 +208,7 @@ def test_listener_attitude_decides_how_often_it_nods(dyads):
             times += onsets
         return times
 
-    assert len(nods("positive")) > 1.3 * len(nods("negative")) > 5
+    assert len(nods("positive")) > 1.1 * len(nods("negative")) > 5
 
 
 def test_listener_is_the_mirror_image_of_the_speaker(dyads):

@@ -53,8 +53,12 @@ def low_pitch_cues(
     percentile: float,
     region_s: float,
     speech_s: float,
+    final_s: float,
 ) -> list[float]:
-    """Times (s) at which a low-pitch region has lasted `region_s`: P1-P3 of Ward & Tsukahara (2000).
+    """Times (s) at which a phrase ends whose last sounds were low: P1-P3 of Ward & Tsukahara (2000).
+
+    They count their wait from the low region itself, wherever it is in the phrase. Here only regions at a
+    phrase's end count, and the wait runs from that end, which pitch, loudness and words all give away.
 
     Args:
       f0: Hz at `PITCH_RATE`, 0 where unvoiced.
@@ -62,13 +66,16 @@ def low_pitch_cues(
       percentile: pitch below this percentile of the clip's voiced steps is low.
       region_s: how long it must stay low, in one voiced stretch.
       speech_s: least unbroken speech before the cue.
+      final_s: the low region must reach into the last seconds of the phrase.
     """
     if not (f0 > 0).any():
         return []
     low = (f0 > 0) & (f0 < np.percentile(f0[f0 > 0], percentile))
-    lasted, spoken = _run_lengths(low), _run_lengths(speaking)
-    steps = np.flatnonzero((lasted == round(region_s * PITCH_RATE)) & (spoken >= speech_s * PITCH_RATE))
-    return [float(step) / PITCH_RATE for step in steps]
+    long_low = _run_lengths(low) >= round(region_s * PITCH_RATE)
+    spoken = _run_lengths(speaking)
+    ends = np.flatnonzero(speaking[:-1] & ~speaking[1:] & (spoken[:-1] >= speech_s * PITCH_RATE))
+    reach = round(final_s * PITCH_RATE)
+    return [float(end) / PITCH_RATE for end in ends if long_low[max(0, end - reach) : end + 1].any()]
 
 
 def _run_lengths(mask: np.ndarray) -> np.ndarray:

@@ -25,14 +25,17 @@ class ListenerParams:
 
     Nods answer a region of low pitch (Ward & Tsukahara 2000, "Prosodic features which cue back-channel
     responses in English and Japanese"): P1 pitch below the `cue_percentile`-th percentile, P2 for
-    `cue_region_s`, P3 after `cue_speech_s` of speech, P4 none in the time before (`nod_gap_s`; the paper's
-    0.8 s for a positive listener), P5 after a wait of `nod_lag_s`. Shape after Hadar, Steiner & Rose (1985):
+    `cue_region_s`, P3 after `cue_speech_s` of speech, P4 none in the time before (`nod_gap_s`; the paper has
+    0.8 s for all), P5 after a wait of `nod_lag_s`. Unlike theirs, the region must reach the
+    last `cue_final_s` of a phrase and the wait runs from the phrase's end (`pitch.low_pitch_cues`); 0.4 s
+    from there are about their 0.7 s from the region. Shape after Hadar, Steiner & Rose (1985):
     2-3 damped cycles.
 
     Attributes:
       cue_percentile: percentile of the clip's voiced pitch, 0-100.
       cue_region_s: s.
       cue_speech_s: s.
+      cue_final_s: s.
       nod_lag_s: from the cue to the nod's onset, s.
       nod_gap_s: least time from the end of a nod to the next cue's nod, s.
       nod_deg: depth of the first stroke at expressivity 1, degrees.
@@ -62,8 +65,9 @@ class ListenerParams:
     cue_percentile: float = 26.0
     cue_region_s: float = 0.11
     cue_speech_s: float = 0.7
-    nod_lag_s: float = 0.7
-    nod_gap_s: tuple[float, float, float] = (0.8, 1.6, 3.2)
+    cue_final_s: float = 0.25
+    nod_lag_s: float = 0.4
+    nod_gap_s: tuple[float, float, float] = (0.3, 0.8, 2.0)
     nod_deg: tuple[float, float, float] = (7.0, 6.0, 5.0)
     nod_hz: float = 2.3
     nod_cycles: tuple[int, int] = (2, 3)
@@ -154,6 +158,7 @@ def expected_events(speech: Speech, style: Style, params: ListenerParams) -> lis
         percentile=params.cue_percentile,
         region_s=params.cue_region_s,
         speech_s=params.cue_speech_s,
+        final_s=params.cue_final_s,
     )
     shakes = _shakes(speech, negations, style, params)
     events = [Event("negation", t) for t in negations] + [Event("cue", t) for t in cues] + shakes
@@ -177,7 +182,7 @@ def _shakes(speech: Speech, negations: list[float], style: Style, params: Listen
 
 def nod_cycles(speech: Speech, cue_s: float, params: ListenerParams) -> int:
     """Strokes of the nod that answers a cue: more where a sentence is complete."""
-    complete = any(phrase.complete and phrase.start_s <= cue_s <= phrase.end_s for phrase in speech.phrases)
+    complete = any(phrase.complete and phrase.start_s <= cue_s <= phrase.end_s + 0.02 for phrase in speech.phrases)
     return params.nod_cycles[complete]
 
 

@@ -29,7 +29,8 @@ class SpeechParams:
       late_start_s: length of that silence, s.
       pause_s: pause after a complete sentence, s.
       short_pause_s: pause after a phrase that goes on, s.
-      inviting: share of phrases that end in a low-pitch region (Ward & Tsukahara 2000).
+      inviting: share of phrases that end in a low-pitch region (Ward & Tsukahara 2000): of those that go
+        on, and of those that complete a sentence.
       low_pitch_percent: how the last words of such a phrase change the pitch setting (`voice.Token`).
       charged: share of sentences with sentiment.
       level_db: level of the speech, RMS dB re full scale.
@@ -42,8 +43,8 @@ class SpeechParams:
     late_start_s: tuple[float, float] = (1.5, 4.0)
     pause_s: tuple[float, float] = (0.3, 1.0)
     short_pause_s: tuple[float, float] = (0.1, 0.3)
-    inviting: float = 0.6
-    low_pitch_percent: tuple[int, int] = (-40, -25)
+    inviting: tuple[float, float] = (0.3, 0.85)
+    low_pitch_percent: tuple[int, int] = (-50, -35)
     charged: float = 0.6
     level_db: tuple[float, float] = (-30.0, -18.0)
     noise_db: tuple[float, float] = (-70.0, -45.0)
@@ -117,7 +118,8 @@ def say(rng: np.random.Generator, params: SpeechParams) -> Speech:
         while True:
             mood = -mood if rng.random() < 0.3 else mood
             for phrase in sentence(rng, mood if rng.random() < params.charged else 0):
-                low_words = int(rng.integers(1, 4)) if rng.random() < params.inviting else 0
+                inviting = rng.random() < params.inviting[phrase.end == "."]
+                low_words = int(rng.integers(1, 3)) if inviting else 0
                 percent = int(rng.integers(*params.low_pitch_percent))
                 utterance = speak_phrase(espeak, phrase, voice, low_words, percent)
                 end_s = time_s + len(utterance.samples) / SAMPLE_RATE
