@@ -4,8 +4,8 @@ Reproduces: lhg_jax/assets/demo.safetensors (scores in lhg_jax/assets/demo_model
 Command:
   make demo-model
 or, step by step,
-  python -m lhg_jax.prepare --source synthetic --hours 3 --seed 0 --split train --out out/synthetic/train
-  python -m lhg_jax.prepare --source synthetic --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
+  python -m lhg_jax.prepare --source synthetic --hours 4 --seed 0 --split train --out out/synthetic/train
+  python -m lhg_jax.prepare --source synthetic --hours 0.3 --seed 0 --split valid --out out/synthetic/valid
   python -m lhg_jax.train --config configs/demo.py --workdir out/demo
   python tools/export_demo.py --workdir out/demo
 Time: not yet measured. Expected score: not yet measured.

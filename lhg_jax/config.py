@@ -1,6 +1,6 @@
 """Settings of a training run: frozen dataclasses, a file in configs/ that builds one, dotted overrides.
 
-Nothing is filled in later. `python -m lhg_jax.train --config FILE --config.train.batch_size=64` overrides one.
+Nothing is filled in later. A dotted override looks like `--config.train.batch_size=64`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ class DataConfig:
     crop_frames: int = 90
     """Length of a training crop, in frames at 30 frames/s; T mod 4 = 2 wastes no mel steps."""
     eval_frames: int = 450
-    """Evaluation clips are padded or cut to this many frames."""
+    """Evaluation clips are padded to this many frames, or cut to as many from their middle."""
     eval_batch_size: int = 16
     """Clips in one evaluation step, over all processes."""
     threads: int = 2

@@ -200,7 +200,17 @@ def test_evaluation_sees_every_clip_once(processes):
         assert row.sum() == (0 if index < 0 else min(14 + index, 16))
 
 
+def test_evaluation_crops_come_from_the_middle():
+    source = MemorySource(count=4)
+    batch = next(eval_batches(source, CROP, batch_size=4))
+    for row, clip in zip(batch.target, source.clips, strict=True):
+        start = (len(clip.target) - CROP) // 2
+        np.testing.assert_array_equal(row, clip.target[start : start + CROP])
+
+
 def test_settings_that_cannot_work():
+    with pytest.raises(UserError, match="eval_batch_size=4 does not divide by 3 processes"):
+        next(eval_batches(MemorySource(), CROP, batch_size=4, processes=3))
     with pytest.raises(UserError, match="batch_size=4 does not divide by 3 processes"):
         stream(processes=3)
     with pytest.raises(UserError, match="no clips"):

@@ -56,9 +56,10 @@ def stop_after(monkeypatch, steps):
     read, seen = loop.read, []
 
     def read_and_stop(metrics, max_skipped):
-        seen.append(metrics)
-        if len(seen) == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
+        if metrics is not None:
+            seen.append(metrics)
+            if len(seen) == steps:
+                os.kill(os.getpid(), signal.SIGTERM)
         return read(metrics, max_skipped)
 
     monkeypatch.setattr(loop, "read", read_and_stop)

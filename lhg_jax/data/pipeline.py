@@ -129,11 +129,13 @@ class _TrainTransform:
 def eval_batches(
     source: Source, frames: int, *, batch_size: int, process: int = 0, processes: int = 1
 ) -> Iterator[Batch]:
-    """Every clip exactly once, over all processes, from its first frame, padded or cut to `frames`.
+    """Every clip exactly once, over all processes, padded to `frames` or cut to as many from its middle.
 
-    The last batch is filled up with clips that have no valid frame and index -1, so that every process sees the
-    same number of batches.
+    The last batch is filled up with clips that have no valid frame and index -1, so that every process sees
+    the same number of batches. Raises `UserError` where the batch does not divide by the processes.
     """
+    if batch_size % processes:
+        raise UserError(f"data.eval_batch_size={batch_size} does not divide by {processes} processes")
     share = batch_size // processes
     for first in range(0, len(source), batch_size):
         numbers = range(first + process * share, first + (process + 1) * share)
@@ -142,7 +144,8 @@ def eval_batches(
 
 def _eval_example(source: Source, number: int, frames: int) -> Example:
     if number < len(source):
-        return crop(source[number], 0, frames)
+        example = source[number]
+        return crop(example, max(example.features.frames - frames, 0) // 2, frames)
     blank = crop(source[0], 0, frames)
     features = blank.features.replace(valid=np.zeros_like(blank.features.valid))
     return Example(features, blank.target, np.int32(-1))

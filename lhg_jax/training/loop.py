@@ -169,10 +169,13 @@ def run_steps(
                 history += read(waiting, loop.max_skipped)
             waiting, step = metrics, step + 1
             if step % loop.log_every == 0:
+                with clock.measure("step_s"):
+                    history += read(waiting, loop.max_skipped)
+                waiting = None
                 values = average(history) | rates(clock, len(history) * loop.batch_size)
                 history = []
                 writer.write(step, "train", values)
-                status = f"loss {values.get('loss', np.nan):.4f}, {values['clips_per_s']:.1f} clips/s"
+                status = f"loss {values['loss']:.4f}, {values['clips_per_s']:.1f} clips/s"
                 progress.update(task, status=status)
             if step % loop.eval_every == 0 or step == loop.steps:
                 evaluation = run.evaluate(state)
@@ -225,8 +228,6 @@ def read(metrics: Metrics | None, max_skipped: int) -> list[dict[str, float]]:
 
 def average(history: list[dict[str, float]]) -> dict[str, float]:
     """Mean of each metric over the steps; counters keep their last value."""
-    if not history:
-        return {}
     values = {name: float(np.mean([entry[name] for entry in history])) for name in history[0]}
     return values | {name: history[-1][name] for name in ("skipped", "skipped_in_a_row")}
 
