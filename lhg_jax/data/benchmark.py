@@ -49,7 +49,7 @@ def score(listens: Listens, clips: Sequence[TestClip]) -> dict[str, float]:
 
     Returns:
       The measures of `probes.probe`; mean absolute errors per coefficient, `exp_l1` (interocular distances)
-      and `pose_l1` (rad; trans in its own units); `pose_speed`, mean absolute change of the angles (degrees/s).
+      and `pose_l1` (rad; trans in its own units); `pose_speed`, mean change of the angles (degrees/s).
     """
     rows = []
     for clip in clips:
