@@ -4,8 +4,8 @@ Reproduces: lhg_jax/assets/demo.safetensors (scores in lhg_jax/assets/demo_model
 Command:
   make demo-model
 or, step by step,
-  python -m lhg_jax.prepare --source synthetic --hours 4 --seed 0 --split train --out out/synthetic/train
-  python -m lhg_jax.prepare --source synthetic --hours 0.3 --seed 0 --split valid --out out/synthetic/valid
+  python -m lhg_jax.prepare --source synthetic --hours 3 --seed 0 --split train --out out/synthetic/train
+  python -m lhg_jax.prepare --source synthetic --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
   python -m lhg_jax.train --config configs/demo.py --workdir out/demo
   python tools/export_demo.py --workdir out/demo
 Time: preparation 2 CPU minutes; a step takes 0.36 s on two lightly loaded cores (2400 steps: 15 minutes); the
@@ -25,12 +25,12 @@ from lhg_jax.config import (
 )
 from lhg_jax.models.listener import ListenerConfig
 
-STEPS = 2400
+STEPS = 4000
 
 config = TrainConfig(
     model=ListenerConfig(
         coeff=70,
-        audio_filters=(8, 16, 32, 64),
+        audio_filters=(4, 8, 16, 32),
         audio_depths=(1, 1, 1, 1),
         level_size=32,
         text_channels=(64, 64, 64),
@@ -47,16 +47,16 @@ config = TrainConfig(
         eval_batch_size=16,
         threads=1,
     ),
-    train=LoopConfig(batch_size=16, steps=STEPS, seed=0, log_every=20, eval_every=400),
+    train=LoopConfig(batch_size=16, steps=STEPS, seed=0, log_every=20, eval_every=500),
     loss=LossConfig(
-        motion="paper",
+        motion="squared",
         contrastive="paper",
-        motion_options={"w1": 1.0, "w2": 4.0},
-        contrastive_weight=0.002,
+        motion_options={"w1": 2.0, "w2": 4.0},
+        contrastive_weight=0.0001,
         temperature=0.1,
     ),
     optimizer=OptimizerConfig(
-        learning_rate=2e-3, warmup_steps=100, weight_decay=0.01, clip_norm=1.0, ema_decay=0.995
+        learning_rate=3e-3, warmup_steps=100, weight_decay=0.01, clip_norm=1.0, ema_decay=0.995
     ),
     augment=AugmentConfig(
         mirror=0.5,
@@ -69,5 +69,5 @@ config = TrainConfig(
         drop_motion=0.15,
         drop_words=0.1,
     ),
-    checkpoint=CheckpointConfig(every=400, keep=2),
+    checkpoint=CheckpointConfig(every=500, keep=2),
 )

@@ -44,10 +44,11 @@ def frame_loss(name, pred, target, t, weights):
     if name == "huber":
         error = np.abs(pred[t] - target[t])
         return np.where(error < 0.1, error**2 / 2, 0.1 * (error - 0.05)).sum()
-    value = 0.0
+    value, power = 0.0, 2 if name == "squared" else 1
     for group, weight in [(slice(0, 10), weights[0]), (slice(10, 16), weights[1])]:
         p, y = pred[:, group], target[:, group]
-        value += np.linalg.norm(p[t] - y[t]) + weight * np.linalg.norm(change(p, t, 1) - change(y, t, 1))
+        change_error = np.linalg.norm(change(p, t, 1) - change(y, t, 1))
+        value += np.linalg.norm(p[t] - y[t]) ** power + weight * change_error**power
         if name == "l2_accel":
             value += weights[2] * np.linalg.norm(change(p, t, 2) - change(y, t, 2))
     return value
@@ -58,6 +59,7 @@ def frame_loss(name, pred, target, t, weights):
     [
         ("paper", {}, (1, 1)),
         ("paper", {"w1": 0.3, "w2": 2.0}, (0.3, 2.0)),
+        ("squared", {"w1": 0.3, "w2": 2.0}, (0.3, 2.0)),
         ("l2_accel", {"w1": 0.3, "w2": 2.0, "w_accel": 0.7}, (0.3, 2.0, 0.7)),
         ("huber", {}, None),
     ],

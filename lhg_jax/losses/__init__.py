@@ -16,6 +16,7 @@ CONTRASTIVE = {
 MOTION = {
     "paper": motion.paper,
     "vico": motion.vico,
+    "squared": motion.squared,
     "huber": motion.huber,
     "l2_accel": motion.l2_accel,
 }

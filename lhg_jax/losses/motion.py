@@ -84,6 +84,25 @@ def paper(
     return masked_loss(_eq6_terms(error_BTC, valid_BT, space, w1, w2), _scored(valid_BT))
 
 
+def squared(
+    pred_BTC: Coefficients,
+    target_BTC: Coefficients,
+    valid_BT: Mask,
+    space: CoefficientSpace,
+    *,
+    w1: float = 1.0,
+    w2: float = 1.0,
+) -> LossValue:
+    """Eq. 6 with squared norms: the same four terms, in which short large motions (nods) count for more."""
+    error_BTC = _error(pred_BTC, target_BTC, valid_BT)
+    change_BTC = _changes(error_BTC, valid_BT, 1)
+    terms = {}
+    for (name, indices), weight in zip(_groups(space).items(), (w1, w2), strict=True):
+        terms[name] = jnp.square(error_BTC[..., indices]).sum(-1)
+        terms[f"{name}_change"] = weight * jnp.square(change_BTC[..., indices]).sum(-1)
+    return masked_loss(terms, _scored(valid_BT))
+
+
 def l2_accel(
     pred_BTC: Coefficients,
     target_BTC: Coefficients,

@@ -41,7 +41,11 @@ class AudioFusion(nn.Module):
 
 
 class CrossModalFusion(nn.Module):
-    """f_XM(beta, p, A^AE) -> e: joins the speaker's motion, or a learned vector where nobody is seen."""
+    """f_XM(beta, p, A^AE) -> e: joins the speaker's motion, or a learned vector where nobody is seen.
+
+    The motion also passes by the nonlinear layers: mirroring is linear in it, and a norm over what is heard
+    and seen together would hide its size.
+    """
 
     size: int
     dtype: Any = jnp.float32
@@ -54,9 +58,12 @@ class CrossModalFusion(nn.Module):
         audio_BTD: Float[Array, "batch frame audio"],
     ) -> Float[Array, "batch frame size"]:
         """`motion_BTC` is normalised; not read where `has_motion_B` is False."""
+        has_motion_B11 = has_motion_B[:, None, None]
         seen_BTD = nn.Dense(self.size, dtype=self.dtype, name="motion")(motion_BTC)
         absent_D = self.param("absent", nn.initializers.normal(1.0), (self.size,)).astype(self.dtype)
-        seen_BTD = jnp.where(has_motion_B[:, None, None], seen_BTD, absent_D[None, None])
+        seen_BTD = jnp.where(has_motion_B11, seen_BTD, absent_D[None, None])
         joint = jnp.concatenate([nn.relu(seen_BTD), audio_BTD.astype(self.dtype)], axis=-1)
         e_BTD = nn.relu(nn.Dense(self.size, dtype=self.dtype, name="join")(joint))
-        return nn.LayerNorm(dtype=jnp.float32, name="norm")(e_BTD.astype(jnp.float32)).astype(self.dtype)
+        e_BTD = nn.LayerNorm(dtype=jnp.float32, name="norm")(e_BTD.astype(jnp.float32)).astype(self.dtype)
+        past_BTD = nn.Dense(self.size, use_bias=False, dtype=self.dtype, name="past")(motion_BTC)
+        return e_BTD + jnp.where(has_motion_B11, past_BTD, 0)

@@ -202,6 +202,8 @@ class Listener(nn.Module):
             parts.append(self.mfcc_norm(features.mfcc, features.valid, train))
         fused_BTD = self.audio_fusion(parts, mask_BT, train)
         speaker_BTC = self.motion_scale.normalise(features.motion)
+        # The decoder predicts change from the listener's first frame: it also sees the speaker's.
+        speaker_BTC = jnp.concatenate([speaker_BTC, speaker_BTC - speaker_BTC[:, :1]], axis=-1)
         e_BTD = self.cross_modal_fusion(speaker_BTC, features.has_motion, fused_BTD)
         e_BTD = jnp.where(mask_BT[..., None], e_BTD, 0)
         decoded_BTC = self.decoder(e_BTD, self.motion_scale.normalise(first_frame), lengths_B)
