@@ -18,10 +18,21 @@ $(VENV)/.installed: setup.py constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-test: setup.py constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[test]'
+	@touch $(VENV)/.installed $(VENV)/.installed-train $@
+
+$(VENV)/.installed-train: setup.py constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[pipeline,train,synthetic]'
 	@touch $(VENV)/.installed $@
 
 demo: install
 	$(BIN)/python -m lhg_jax.sample
+
+# Trains the demo model that the package ships, from nothing: synthetic dyads, training, scores, model card.
+demo-model: $(VENV)/.installed-train
+	$(BIN)/python -m lhg_jax.prepare --source synthetic --hours 3 --seed 0 --split train --out out/synthetic/train
+	$(BIN)/python -m lhg_jax.prepare --source synthetic --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
+	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
+	$(BIN)/python tools/export_demo.py --workdir out/demo
 
 test: install-test
 	$(BIN)/python -m pytest -q

@@ -13,6 +13,7 @@ import tyro
 
 from lhg_jax.errors import UserError, run_cli
 from lhg_jax.progress import console, warn
+from lhg_jax.restore import check_restorer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Options:
     """Weights of the listener (.safetensors); the demo model of the package by default."""
     renderer: str = "mesh"
     """How the portrait is moved; `python -m lhg_jax.doctor` lists what there is."""
+    restore: str = "none"
+    """Restoration of the rendered frames."""
     asr: Literal["pocketsphinx", "none"] = "pocketsphinx"
     """Speech recogniser, used where there is no transcript."""
     side_by_side: bool = False
@@ -52,7 +55,7 @@ class Options:
     batch: Path | None = None
     """A csv with columns speaker, listener, output (and audio, transcript); finished outputs are skipped."""
     seed: int = 0
-    """Seed of everything random."""
+    """Seed of whatever a stage draws at random; the bundled stages draw nothing."""
 
 
 def main() -> None:
@@ -82,6 +85,7 @@ def check(options: Options) -> None:
         raise UserError("--speaker: a speaker is needed (or --audio, or --motion)")
     if options.side_by_side and any(alone) and not options.speaker:
         raise UserError("--side-by-side: needs the speaker's video (--speaker)")
+    check_restorer(options.restore)
     for name in ("exp_scale", "pose_scale", "smooth"):
         if getattr(options, name) < 0:
             raise UserError(f"--{name.replace('_', '-')}: {getattr(options, name)} is negative")

@@ -283,6 +283,7 @@ def test_motion_in_another_space_names_both(folder, tmp_path, monkeypatch, capsy
         (["--batch", "a.csv", "--listener", "a.png"], "--batch"),
         (["--motion", "m.npz", "--listener", "a.png", "--exp-scale", "-1"], "--exp-scale"),
         (["--motion", "m.npz", "--listener", "a.png", "--renderer", "nerf"], "nerf"),
+        (["--motion", "m.npz", "--listener", "a.png", "--restore", "magic"], "magic"),
     ],
 )
 def test_options_that_mean_nothing(arguments, message, tmp_path, monkeypatch, capsys):
