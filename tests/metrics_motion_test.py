@@ -67,3 +67,5 @@ def test_shannon_index():
 def test_more_clusters_than_frames():
     with pytest.raises(ValueError, match="40 clusters"):
         motion.cluster_centres(walk(10), 40)
+    with pytest.raises(ValueError, match="not 10"):
+        motion.cluster_centres(np.tile(walk(10), (8, 1)), 40)

@@ -1,4 +1,4 @@
-"""Fréchet distance of two Gaussians (Dowson & Landau 1982; as FID, Heusel et al. 2017), from streamed moments.
+"""Fréchet distance of two Gaussians (Dowson & Landau 1982; in FID, Heusel et al. 2017), from streamed sums.
 
 d² = |μ₁ − μ₂|² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁Σ₂)^½; the number reported is d². Everything is float64 on the host:
 covariances of features span more digits than float32 has.

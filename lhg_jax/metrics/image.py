@@ -3,8 +3,6 @@
 Frames are whole, 8-bit RGB, and compared at their own size; each frame gives one number.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,7 +48,11 @@ def ssim(
     factor = pooling_factor(a.shape[1], a.shape[2])
     if min(a.shape[1], a.shape[2]) // factor < WINDOW:
         raise ValueError(f"SSIM needs frames of {WINDOW} x {WINDOW} pixels or more, not {a.shape[1:3]}")
-    x, y = _planes(a, factor), _planes(b, factor)
+    # Frame by frame: what one frame needs stays in the cache.
+    return jax.lax.map(lambda pair: _ssim_of_planes(*(_planes(image, factor) for image in pair)), (a, b))
+
+
+def _ssim_of_planes(x: Float[Array, "3 height width"], y: Float[Array, "3 height width"]) -> Float[Array, ""]:
     mean_x, mean_y = _blur(x), _blur(y)
     square_sum = jnp.square(mean_x) + jnp.square(mean_y)
     variances = _blur(jnp.square(x) + jnp.square(y)) - square_sum
@@ -59,7 +61,7 @@ def ssim(
     mean_x, mean_y = mean_x + 0.5, mean_y + 0.5
     luminance = (2 * mean_x * mean_y + C1) / (jnp.square(mean_x) + jnp.square(mean_y) + C1)
     structure = (2 * covariance + C2) / (variances + C2)
-    return jnp.mean(luminance * structure, axis=(1, 2, 3))
+    return jnp.mean(luminance * structure)
 
 
 def pooling_factor(height: int, width: int) -> int:
@@ -67,28 +69,25 @@ def pooling_factor(height: int, width: int) -> int:
     return max(1, round(min(height, width) / REFERENCE_SIZE))
 
 
-def _planes(images: Array, factor: int) -> Float[Array, "frames 3 height2 width2"]:
+def _planes(image: UInt8[Array, "height width 3"], factor: int) -> Float[Array, "3 height2 width2"]:
     """Channels as planes in [-0.5, 0.5], average-pooled; a ragged rest is dropped."""
-    frames, height, width, channels = images.shape
-    height, width = height // factor, width // factor
-    planes = jnp.moveaxis(images[:, : height * factor, : width * factor], 3, 1).astype(jnp.float32)
-    blocks = planes.reshape(frames, channels, height, factor, width, factor)
-    return jnp.mean(blocks, axis=(3, 5)) / PEAK - 0.5
+    height, width = image.shape[0] // factor, image.shape[1] // factor
+    planes = jnp.moveaxis(image[: height * factor, : width * factor], 2, 0).astype(jnp.float32)
+    blocks = planes.reshape(3, height, factor, width, factor)
+    return jnp.mean(blocks, axis=(2, 4)) / PEAK - 0.5
 
 
-def _blur(planes: Float[Array, "frames 3 height width"]) -> Float[Array, "frames 3 height2 width2"]:
-    """Gaussian window without padding, one axis after the other."""
-    for axis in (2, 3):
-        size = planes.shape[axis] - WINDOW + 1
-        shifted = (
-            float(weight) * jax.lax.slice_in_dim(planes, start, start + size, axis=axis)
-            for start, weight in enumerate(_gaussian())
-        )
-        planes = functools.reduce(jnp.add, shifted)
-    return planes
+def _blur(planes: Float[Array, "3 height width"]) -> Float[Array, "3 height2 width2"]:
+    """Gaussian window without padding, as one matrix for each axis."""
+    rows, columns = (jnp.asarray(_window_matrix(size)) for size in planes.shape[1:])
+    return jnp.einsum("oh,chw,pw->cop", rows, planes, columns, precision="highest")
 
 
-def _gaussian() -> Float[np.ndarray, "taps"]:
+def _window_matrix(size: int) -> Float[np.ndarray, "outputs size"]:
+    """Row i weighs the `WINDOW` values from i on by the Gaussian."""
     offsets = np.arange(WINDOW) - WINDOW // 2
     weights = np.exp(-(offsets**2) / (2 * SIGMA**2))
-    return weights / weights.sum()
+    matrix = np.zeros((size - WINDOW + 1, size), np.float32)
+    for row in range(len(matrix)):
+        matrix[row, row : row + WINDOW] = weights / weights.sum()
+    return matrix

@@ -172,7 +172,7 @@ def features(
     """FID features of whole RGB frames: bilinear to 299 x 299 without antialiasing, then [-1, 1]."""
     shape = (images.shape[0], SIZE, SIZE, 3)
     x = jax.image.resize(jnp.asarray(images, jnp.float32), shape, "linear", antialias=False)
-    return Inception().apply({"params": params}, x * (2 / 255.0) - 1.0)
+    return jnp.asarray(Inception().apply({"params": params}, x * (2 / 255.0) - 1.0))
 
 
 def load(path: str | os.PathLike) -> dict[str, Any]:

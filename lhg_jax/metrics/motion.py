@@ -5,7 +5,7 @@ coefficient units: numbers of different trackers cannot be compared. Frames of a
 except where a docstring says that it is a mean over clips.
 
     name            defined by
-    *_l1            the ViCo organiser (baseline repository, issue 1); printed as ExpFD, AngleFD, TransFD in 2022
+    *_l1            the ViCo organiser (baseline repository, issue 1); in 2022 called ExpFD, AngleFD, TransFD
     *_frechet       ViCo 2023 names ExpFD, PoseFD without code: Fréchet distance of per-frame vectors, ours
     *_paired_frechet  the same on (listener, speaker) vectors, as P-FD since Ng et al. 2022
     *_sid           Shannon index of k-means clusters, Ng et al. 2022 (details ours, see `shannon_index`)
@@ -23,7 +23,7 @@ from lhg_jax.motion import CoefficientSpace
 
 GROUPS = ("exp", "pose")
 CLUSTERS = {"exp": 40, "pose": 20}  # as usual in papers on listeners; more than these say little of few clips
-FIT_FRAMES = 20_000  # k-means is fitted to at most so many frames
+FIT_FRAMES = 20_000  # enough to fit the clusters to, evenly spread over the set
 
 
 def columns(space: CoefficientSpace, group: str) -> Int[np.ndarray, "columns"]:
@@ -55,10 +55,10 @@ def residual_correlation(
     target: Float[np.ndarray, "frames size"],
     speaker: Float[np.ndarray, "frames size"],
 ) -> float:
-    """|ρ(prediction, speaker) − ρ(target, speaker)| of each coefficient over one clip, mean over coefficients.
+    """|ρ(prediction, speaker) − ρ(target, speaker)| of each coefficient over one clip, mean over them.
 
-    ρ is Pearson's correlation along time without lag, 0 for a constant curve. In [0, 2]; 0 is the synchrony of
-    the true listener.
+    ρ is Pearson's correlation along time without lag, 0 for a constant curve. In [0, 2]; 0 is as much in
+    step with the speaker as the true listener.
     """
     return float(np.abs(_correlations(prediction, speaker) - _correlations(target, speaker)).mean())
 
@@ -74,15 +74,18 @@ def _correlations(
 def cluster_centres(
     targets: Float[np.ndarray, "frames size"], clusters: int, seed: int = 0
 ) -> Float[np.ndarray, "clusters size"]:
-    """k-means centres of true motion (k-means++, 30 rounds). Raises ValueError for fewer frames than clusters."""
+    """k-means centres of true motion (k-means++, 30 rounds).
+
+    Raises ValueError for fewer different frames than clusters.
+    """
     from scipy.cluster.vq import kmeans2
 
-    if len(targets) < clusters:
-        raise ValueError(f"{clusters} clusters need as many frames, not {len(targets)}")
-    step = -(-len(targets) // FIT_FRAMES)
+    different = len(np.unique(targets, axis=0))
+    if different < clusters:
+        raise ValueError(f"{clusters} clusters need as many different frames, not {different}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a cluster that lost its frames keeps its centre
-        return kmeans2(targets[::step].astype(np.float64), clusters, iter=30, minit="++", rng=seed)[0]
+        return kmeans2(targets.astype(np.float64), clusters, iter=30, minit="++", rng=seed)[0]
 
 
 def cluster_counts(

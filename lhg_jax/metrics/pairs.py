@@ -1,0 +1,141 @@
+"""Which prediction belongs to which reference, and both videos frame by frame."""
+
+import csv
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from lhg_jax.errors import UserError
+from lhg_jax.media import read_frames
+
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
+# A codec or a resampler may add or drop a frame at the end; more means that the clips do not correspond.
+LENGTH_TOLERANCE = 3  # frames
+
+Images = UInt8[np.ndarray, "frames height width 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """One clip of the test set.
+
+    Attributes:
+      name: uuid, or the reference's file name without suffix.
+      prediction, reference: videos of the listener; None where there is no such file.
+      speaker: video of the speaker, where given.
+    """
+
+    name: str
+    prediction: Path | None
+    reference: Path | None
+    speaker: Path | None = None
+
+
+def find_pairs(
+    predictions: Path, references: Path, annotations: Path | None = None, speakers: Path | None = None
+) -> list[Pair]:
+    """Pairs by file name, NAME.listener.mp4 or NAME.mp4; with `annotations`, one for each uuid of the csv.
+
+    Raises:
+      UserError: a folder is missing, there is no clip, or a uuid comes twice.
+    """
+    for folder in filter(None, (predictions, references, speakers)):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+    names = _annotated(annotations) if annotations else _reference_names(references)
+    if not names:
+        raise UserError(f"{annotations or references}: no clips to evaluate")
+    return [
+        Pair(
+            name,
+            _find(predictions, name, "listener"),
+            _find(references, name, "listener"),
+            _find(speakers, name, "speaker") if speakers else None,
+        )
+        for name in names
+    ]
+
+
+def _annotated(path: Path) -> list[str]:
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    names = [row.get("uuid") or "" for row in rows]
+    if not all(names) or any("/" in name for name in names):
+        raise UserError(f"{path}: needs a column 'uuid' with a file name in each row")
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise UserError(f"{path}: uuid {twice[0]!r} comes more than once")
+    return names
+
+
+def _reference_names(folder: Path) -> list[str]:
+    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    stems = {path.stem for path in files if not path.stem.endswith(".speaker")}
+    return sorted({stem.removesuffix(".listener") for stem in stems})
+
+
+def _find(folder: Path, name: str, role: str) -> Path | None:
+    candidates = (folder / f"{name}{part}{suffix}" for part in (f".{role}", "") for suffix in SUFFIXES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def paired_frames(
+    prediction: Path, reference: Path, warn: Callable[[str], None]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields (prediction, reference) images of the reference's size, frame by frame; memory is one frame.
+
+    A prediction of another size is resized (bicubic; averaging where it shrinks), one that is up to
+    `LENGTH_TOLERANCE` frames longer or shorter is cut: `warn` is told.
+
+    Raises:
+      UserError: a file that cannot be read, or lengths that differ by more.
+    """
+    count, extra, is_resized = 0, 0, False
+    for a, b in itertools.zip_longest(read_frames(prediction), read_frames(reference)):
+        if a is None or b is None:
+            extra += 1
+            longer = "reference" if a is None else "prediction"
+            continue
+        count += 1
+        image = _resize(a.image, b.image.shape[0], b.image.shape[1])
+        if image is not a.image and not is_resized:
+            is_resized = True
+            sizes = [f"{x.image.shape[1]}x{x.image.shape[0]}" for x in (a, b)]
+            warn(f"prediction resized from {sizes[0]} to the reference's {sizes[1]}")
+        yield image, b.image
+    if extra > LENGTH_TOLERANCE:
+        raise UserError(
+            f"{prediction}: prediction and reference differ in length, the {longer} has {extra} frames "
+            f"after the first {count} (write as many as the reference has)"
+        )
+    if extra:
+        warn(f"the {longer} has {extra} more frames: cut to {count}")
+
+
+def _resize(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    import cv2
+
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height < image.shape[0]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
+
+
+def batches(
+    frames: Iterator[tuple[np.ndarray, np.ndarray]], size: int
+) -> Iterator[tuple[Images, Images, int]]:
+    """Stacks pairs to (predictions, references, count) of `size` frames; the last one repeats its last frame.
+
+    Equal shapes mean that nothing is compiled again; only the first `count` frames are real.
+    """
+    while chunk := list(itertools.islice(frames, size)):
+        count = len(chunk)
+        chunk += chunk[-1:] * (size - count)
+        yield np.stack([a for a, _ in chunk]), np.stack([b for _, b in chunk]), count

@@ -1,0 +1,187 @@
+"""metrics.json, table.tex and report.html: one page without network, with every clip playable in it."""
+
+import base64
+import html
+import json
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lhg_jax.atomic import replacing
+from lhg_jax.metrics import cache, plots
+from lhg_jax.metrics.leaderboard import LISTENING, PAPER_SCORES, Leaderboard, Row, rank_teams
+from lhg_jax.metrics.page import PAGE
+from lhg_jax.metrics.summary import Summary
+from lhg_jax.metrics.table import EXP_UNIT, POSE_UNIT, TRACKER, describe, number, write_latex
+from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion
+
+MAX_EMBEDDED = 48_000_000  # bytes of video in the page; clips beyond are linked, and the page must stay put
+CURVE_POINTS = 600  # of each curve, at most
+
+
+def write_report(
+    folder: Path,
+    name: str,
+    summary: Summary,
+    records: Sequence[Mapping[str, Any]],
+    problems: Sequence[str],
+    others: Mapping[str, Row],
+) -> None:
+    """Writes the three files into `folder`; what was measured on the clips lies in `folder`/clips.
+
+    Args:
+      name: of this run's row.
+      records: of single clips (metrics/cache.py).
+      problems: what is missing, one line each.
+      others: rows of other systems, by name.
+    """
+    rows = {**others, name: summary.values}
+    board = rank_teams(rows)
+    cache.write_json(folder / "metrics.json", _as_json(name, summary, records, problems, board))
+    write_latex(folder / "table.tex", rows, board)
+    parts = {
+        "title": html.escape(f"Listening heads: {name}"),
+        "facts": _facts(summary),
+        "problems": _problems(problems),
+        "leaderboard": _leaderboard(rows, board, name),
+        "metrics": _metrics(summary),
+        "distributions": plots.distributions(records),
+        "data": _data(folder, records),
+    }
+    page = PAGE
+    for key, value in parts.items():
+        page = page.replace(f"<!--{key}-->", value)
+    with replacing(folder / "report.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _as_json(
+    name: str,
+    summary: Summary,
+    records: Sequence[Mapping[str, Any]],
+    problems: Sequence[str],
+    board: Leaderboard,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "metrics": summary.values,
+        "true_listeners": summary.reference_values,
+        "notes": summary.notes,
+        "tracker": TRACKER,
+        "units": {"exp": EXP_UNIT, "pose": POSE_UNIT},
+        "frames": summary.frames,
+        "clips": summary.clips,
+        "clips_with_motion": summary.motion_clips,
+        "score": {"rank_sums": board.scores, "over": list(board.used)},
+        "problems": list(problems),
+        "per_clip": {r["name"]: {key: r[key] for key in ("metrics", "probes", "warnings")} for r in records},
+    }
+
+
+def _facts(summary: Summary) -> str:
+    return html.escape(
+        f"{summary.clips} clips, {summary.frames} frames; motion of {summary.motion_clips} by {TRACKER}. "
+        "Every number pools all frames of all clips, the first included."
+    )
+
+
+def _problems(problems: Sequence[str]) -> str:
+    if not problems:
+        return ""
+    items = "".join(f"<li>{html.escape(problem)}</li>" for problem in problems)
+    return f'<section class="problems"><h2>Not measured ({len(problems)})</h2><ul>{items}</ul></section>'
+
+
+def _leaderboard(rows: Mapping[str, Row], board: Leaderboard, name: str) -> str:
+    """The nine metrics, with ranks; scores only where there is somebody to compare with."""
+    head = "".join(
+        f"<th>{metric.label} {'↑' if metric.better == 'larger' else '↓'}</th>" for metric in LISTENING
+    )
+    body = "".join(_leaderboard_row(team, rows[team], board, team == name) for team in board.scores)
+    used = ", ".join(metric.label for metric in LISTENING if metric.name in board.used)
+    paper = ", ".join(map(str, PAPER_SCORES))
+    return (
+        f'<table class="board"><thead><tr><th>Method</th>{head}<th>Score ↓</th></tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+        f"<p>Small figures are ranks. The score sums the ranks over the metrics that every row has "
+        f"({used or 'none'}); it means nothing outside this table. The report of the 2023 challenge (Chang "
+        f"et al., Table 1) prints scores {paper} for its three rows, from the organisers' full table; its "
+        f"metrics are not shipped (add them with --compare).</p>"
+    )
+
+
+def _leaderboard_row(team: str, row: Row, board: Leaderboard, is_ours: bool) -> str:
+    cells = []
+    for metric in LISTENING:
+        rank = board.ranks[team][metric.name]
+        small = f" <small>{rank}</small>" if rank is not None and len(board.scores) > 1 else ""
+        cells.append(f"<td>{number(row.get(metric.name))}{small}</td>")
+    score = board.scores[team] if len(board.scores) > 1 else "–"
+    mark = ' class="ours"' if is_ours else ""
+    return f"<tr{mark}><th>{html.escape(team)}</th>{''.join(cells)}<td>{score}</td></tr>"
+
+
+def _metrics(summary: Summary) -> str:
+    rows = []
+    for name, value in summary.values.items():
+        description, note = describe(name), summary.notes.get(name, "")
+        true = number(summary.reference_values.get(name), missing="")
+        what = html.escape(description.what) + (f" <em>{html.escape(note)}</em>" if note else "")
+        rows.append(
+            f"<tr><th>{html.escape(description.label)}</th><td>{number(value)}</td><td>{true}</td>"
+            f"<td>{description.better}</td><td class='what'>{what}</td><td><code>{name}</code></td></tr>"
+        )
+    return (
+        "<table><thead><tr><th>Metric</th><th>Value</th><th>True listeners</th><th>Better</th>"
+        "<th class='what'>What</th><th>In metrics.json</th></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _data(folder: Path, records: Sequence[Mapping[str, Any]]) -> str:
+    """The clips for the page's script, safe inside a <script> element."""
+    clips, embedded = [], 0
+    for record in records:
+        video = folder / "clips" / f"{record['name']}.mp4"
+        source, size = None, video.stat().st_size if video.exists() else 0
+        if size and embedded + size <= MAX_EMBEDDED:
+            embedded += size
+            source = "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode()
+        elif size:
+            source = f"clips/{urllib.parse.quote(video.name)}"
+        clips.append(
+            {
+                "name": record["name"],
+                "metrics": record["metrics"],
+                "warnings": record["warnings"],
+                "video": source,
+                "curves": _curves(folder / "clips", record["name"]),
+            }
+        )
+    better = {name: describe(name).better for record in records for name in record["metrics"]}
+    labels = {name: describe(name).label for name in better}
+    text = json.dumps(cache.finite({"clips": clips, "better": better, "labels": labels}), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _curves(folder: Path, name: str) -> dict[str, Any] | None:
+    """Head angles, smile and blink of both listeners, at most `CURVE_POINTS` each."""
+    from lhg_jax.data.probes import controls  # the face model's actions, by least squares
+
+    motions = {role: cache.load_array(folder, name, f"{role}_motion") for role in ("reference", "prediction")}
+    curves: dict[str, Any] = {}
+    for role, values in motions.items():
+        if values is None:
+            return None
+        motion = Motion(LANDMARK, values)
+        actions, angles = controls(motion), np.rad2deg(motion.part("angle"))
+        rows = dict(zip(("pitch, °", "yaw, °", "roll, °"), angles.T, strict=True))
+        rows |= {key: actions[key] for key in ("smile", "blink")}
+        step = -(-len(values) // CURVE_POINTS)
+        for label, row in rows.items():
+            curves.setdefault(label, {})[role] = np.round(row[::step].astype(np.float64), 3).tolist()
+    duration_s = len(motions["reference"]) / FRAME_RATE if motions["reference"] is not None else 0.0
+    return {"duration_s": duration_s, "rows": curves}

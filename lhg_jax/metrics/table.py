@@ -1,0 +1,99 @@
+"""What each metric is called in print, which way is better, and what it measures; tables as LaTeX."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+
+from lhg_jax.atomic import replacing
+from lhg_jax.metrics.leaderboard import LISTENING, Leaderboard, Row, is_missing
+
+TRACKER = "landmark (dlib 68 points, spectral face model)"
+EXP_UNIT = "interocular distances"
+POSE_UNIT = "rad and interocular distances together"
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """A metric for people: `better` is 'higher', 'lower', or '' where neither is."""
+
+    label: str
+    better: str
+    what: str
+
+
+def _motion_descriptions() -> dict[str, Description]:
+    found: dict[str, Description] = {}
+    for group, title, unit in (("exp", "Exp", EXP_UNIT), ("pose", "Pose", POSE_UNIT)):
+        by = f"tracker {TRACKER}; {unit}"
+        found |= {
+            f"{group}_l1": Description(f"{title}L1", "lower", f"mean absolute difference; {by}"),
+            f"{group}_frechet": Description(
+                f"{title}FD", "lower", f"Fréchet distance (squared) of per-frame coefficients; {by}"
+            ),
+            f"{group}_paired_frechet": Description(
+                f"{title} P-FD", "lower", f"Fréchet distance of (listener, speaker) coefficients; {by}"
+            ),
+            f"{group}_sid": Description(f"{title} SID", "", f"Shannon index of motion clusters, bits; {by}"),
+            f"{group}_variance": Description(f"{title} variance", "", f"along time, squared units; {by}"),
+            f"{group}_jitter": Description(f"{title} jitter", "", f"mean absolute jerk, units/s³; {by}"),
+            f"{group}_rpcc": Description(
+                f"{title} rPCC", "lower", f"difference in correlation with the speaker; {by}"
+            ),
+        }
+    return found
+
+
+DESCRIPTIONS = {
+    "ssim": Description("SSIM", "higher", "whole frames, RGB, as piq; against the true video"),
+    "psnr": Description("PSNR", "higher", "dB, at most 80; whole frames, mean over frames"),
+    "cpbd": Description("CPBD", "higher", "sharpness of the prediction, 0 to 1; grey whole frames"),
+    "fid": Description("FID", "lower", "Inception v3 features of whole frames, exact matrix root"),
+    "fid_newton_schulz": Description("FID (piq's root)", "lower", "as the official script, stops early"),
+    "csim": Description("CSIM", "higher", "ArcFace r100, whole frames"),
+    "csim_dlib": Description(
+        "CSIM (dlib)", "higher", "cosine of dlib embeddings of aligned faces, every tenth frame"
+    ),
+    **_motion_descriptions(),
+}
+
+
+def describe(name: str) -> Description:
+    """Of a metric; a probe of the simulator's rules is described by its own name."""
+    probe = Description(
+        name.removeprefix("probe_").replace("_", " "), "", "rule of the simulator (data/probes.py)"
+    )
+    return DESCRIPTIONS.get(name, probe)
+
+
+def number(value: float | None, missing: str = "–") -> str:
+    """A value as printed: four significant digits."""
+    return missing if value is None or is_missing(value) else f"{value:#.4g}".rstrip(".")
+
+
+def write_latex(path: str | os.PathLike, rows: Mapping[str, Row], board: Leaderboard) -> None:
+    """The nine official metrics and the score of all rows as a booktabs table; missing numbers are dashes."""
+    arrows = {"larger": r"$\uparrow$", "smaller": r"$\downarrow$", "zero": ""}
+    head = " & ".join(f"{metric.label}{arrows[metric.better]}" for metric in LISTENING)
+    lines = [
+        r"% Needs \usepackage{booktabs}. Score: rank sum over the metrics that every row has: "
+        + (", ".join(board.used) or "none"),
+        rf"\begin{{tabular}}{{l{'r' * len(LISTENING)}r}}",
+        r"\toprule",
+        rf"Method & {head} & Score$\downarrow$ \\",
+        r"\midrule",
+        *(_latex_row(team, rows[team], board) for team in board.scores),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _latex_row(team: str, row: Row, board: Leaderboard) -> str:
+    cells = [number(row.get(metric.name), missing="--") for metric in LISTENING]
+    return " & ".join([_escape(team), *cells, str(board.scores[team])]) + r" \\"
+
+
+def _escape(text: str) -> str:
+    plain = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(plain.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)
