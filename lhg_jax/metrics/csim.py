@@ -16,7 +16,7 @@ from lhg_jax.faces import identity
 from lhg_jax.media import Frame
 from lhg_jax.motion import Motion
 
-STRIDE = 10  # frames; identity does not change from frame to frame, and an embedding costs 20 ms
+STRIDE = 15  # frames; identity does not change from frame to frame, and an embedding costs 0.1 s
 
 
 def embeddings(

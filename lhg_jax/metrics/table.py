@@ -51,7 +51,7 @@ DESCRIPTIONS = {
     "fid_newton_schulz": Description("FID (piq's root)", "lower", "as the official script, stops early"),
     "csim": Description("CSIM", "higher", "ArcFace r100, whole frames"),
     "csim_dlib": Description(
-        "CSIM (dlib)", "higher", "cosine of dlib embeddings of aligned faces, every tenth frame"
+        "CSIM (dlib)", "higher", "cosine of dlib embeddings of aligned faces, every 15th frame"
     ),
     **_motion_descriptions(),
 }
