@@ -121,5 +121,10 @@ def worker_environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def main() -> None:
+    """Parses the command line and prepares."""
+    prepare(tyro.cli(Options, prog="python -m lhg_jax.prepare", description=__doc__))
+
+
 if __name__ == "__main__":
-    run_cli(lambda: prepare(tyro.cli(Options, prog="python -m lhg_jax.prepare", description=__doc__)))
+    run_cli(main)
