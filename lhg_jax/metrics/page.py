@@ -59,7 +59,8 @@ function element(tag, attributes = {}, ...children) {
 
 function curve(label, row) {
   const all = [...row.reference, ...row.prediction];
-  const low = Math.min(...all), span = Math.max(...all) - low || 1;
+  const bottom = Math.min(...all), top = Math.max(...all);
+  const span = Math.max(top - bottom, row.least), low = (bottom + top - span) / 2;
   const path = role => {
     const last = Math.max(row[role].length - 1, 1);
     const height = value => (31 - 28 * (value - low) / span).toFixed(2);
@@ -69,7 +70,7 @@ function curve(label, row) {
   const head = element('line', {class: 'playhead', x1: 0, x2: 0, y1: 0, y2: 34});
   const svg = element('svg', {viewBox: '0 0 100 34', preserveAspectRatio: 'none'},
     path('reference'), path('prediction'), head);
-  const range = low.toPrecision(2) + ' to ' + (low + span).toPrecision(2);
+  const range = low.toFixed(1) + ' to ' + (low + span).toFixed(1);
   const text = element('span', {}, label, element('br'), element('small', {}, range));
   return {node: element('div', {class: 'curve'}, text, svg), svg, head};
 }

@@ -20,6 +20,8 @@ from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion
 
 MAX_EMBEDDED = 48_000_000  # bytes of video in the page; clips beyond are linked, and the page must stay put
 CURVE_POINTS = 600  # of each curve, at most
+# Least heights of the plots: a still head shall look still, not like magnified noise.
+LEAST_DEG, LEAST_ACTION = 8.0, 0.5
 
 
 def write_report(
@@ -168,20 +170,25 @@ def _data(folder: Path, records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _curves(folder: Path, name: str) -> dict[str, Any] | None:
-    """Head angles, smile and blink of both listeners, at most `CURVE_POINTS` each."""
-    from lhg_jax.data.probes import controls  # the face model's actions, by least squares
-
+    """Curves of both listeners, by label; None if they were not tracked."""
     motions = {role: cache.load_array(folder, name, f"{role}_motion") for role in ("reference", "prediction")}
-    curves: dict[str, Any] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    frames = 0
     for role, values in motions.items():
         if values is None:
             return None
-        motion = Motion(LANDMARK, values)
-        actions, angles = controls(motion), np.rad2deg(motion.part("angle"))
-        rows = dict(zip(("pitch, °", "yaw, °", "roll, °"), angles.T, strict=True))
-        rows |= {key: actions[key] for key in ("smile", "blink")}
-        step = -(-len(values) // CURVE_POINTS)
-        for label, row in rows.items():
-            curves.setdefault(label, {})[role] = np.round(row[::step].astype(np.float64), 3).tolist()
-    duration_s = len(motions["reference"]) / FRAME_RATE if motions["reference"] is not None else 0.0
-    return {"duration_s": duration_s, "rows": curves}
+        frames = len(values)
+        step = -(-frames // CURVE_POINTS)
+        for label, curve in _shown(Motion(LANDMARK, values)).items():
+            row = rows.setdefault(label, {"least": LEAST_DEG if "°" in label else LEAST_ACTION})
+            row[role] = np.round(curve[::step].astype(np.float64), 3).tolist()
+    return {"duration_s": frames / FRAME_RATE, "rows": rows}
+
+
+def _shown(motion: Motion) -> dict[str, np.ndarray]:
+    """What people look at first: head angles in degrees, smile and blink as shares of a full one."""
+    from lhg_jax.data.probes import controls
+
+    actions, angles = controls(motion), np.rad2deg(motion.part("angle"))
+    angle_rows = dict(zip(("pitch, °", "yaw, °", "roll, °"), angles.T, strict=True))
+    return angle_rows | {name: actions[name] for name in ("smile", "blink")}
