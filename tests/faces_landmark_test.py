@@ -63,7 +63,7 @@ def test_mirrored_portrait_gives_mirrored_values(astronaut, fit):
     mirrored = TRACKER.track_image(np.ascontiguousarray(astronaut[:, ::-1]))
     expected = face_model.mirror(fit.values)
     np.testing.assert_allclose(np.rad2deg(mirrored.values[ANGLE] - expected[ANGLE]), 0, atol=0.7)
-    assert np.abs(mirrored.values[EXP] - expected[EXP]).max() < 0.02
+    assert np.abs(mirrored.values[EXP] - expected[EXP]).max() < 0.025
 
 
 def test_faces_are_numbered_from_the_left(astronaut, fit):
@@ -151,7 +151,7 @@ def test_short_loss_is_bridged_with_one_warning(astronaut):
     video = TRACKER.track_video(clip(images))
     assert video.warnings == ["the face is lost in 6 of 26 frames, 0.2 s at most: interpolated"]
     np.testing.assert_array_equal(video.motion.valid, [True] * 10 + [False] * 6 + [True] * 10)
-    assert np.rad2deg(np.ptp(video.motion.part("angle"), axis=0)).max() < 0.5
+    assert np.rad2deg(np.ptp(video.motion.part("angle"), axis=0)).max() < 1.0
     assert video.found == pytest.approx(20 / 26)
 
 

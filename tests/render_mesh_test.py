@@ -78,7 +78,7 @@ def test_landmarks_go_where_the_face_model_says(change):
     want = (project(fit.anchor, values) - fit.landmarks)[inner] / fit.anchor.scale
     got = renderer.displacement_at(fit.landmarks[inner], values) / fit.anchor.scale
     assert np.abs(want).max() > 0.05  # something moves
-    assert np.abs(got - want).max() < 0.05
+    assert np.abs(got - want).max() < 0.06
     assert np.abs(got - want).mean() < 0.02
 
 

@@ -30,16 +30,16 @@ def check(portrait, seconds):
     found = tracker.track_video(Frame(i / 30, frame) for i, frame in enumerate(frames))
     assert found.found >= 0.98
     got, want = found.motion.part("angle"), rows[:, 64:67]
-    # A nod comes back smaller than it was drawn, by a constant factor: the detector lets the sides of the jaw
-    # follow the face, and takes part of the nod for expression.
-    assert (np.degrees(np.abs(got - want)).mean(0) < [4.2, 2.5, 2.5]).all()
+    assert (np.degrees(np.abs(got - want)).mean(0) <= 2.5).all()
     assert all(np.corrcoef(got[:, axis], want[:, axis])[0, 1] > 0.9 for axis in range(3))
     assert np.corrcoef(found.motion.part("exp") @ action("smile"), smile)[0, 1] > 0.8
     reference = embed(portrait, fit.landmarks)
     tracked = [(frame, tracker.track_image(frame)) for frame in frames[::10]]
     apart = [distance(embed(frame, face.landmarks), reference) for frame, face in tracked]
+    # Full smiles and blinks while turned by 12 degrees on two axes cost most: a real speaker's own frames,
+    # turned less, have the quantile 0.38.
     assert np.quantile(apart, 0.95) < 0.5
-    assert np.median(apart) < 0.4
+    assert np.mean(np.array(apart) <= 0.4) >= 0.7
 
 
 def test_motion_of_an_astronaut_is_found_again():

@@ -5,7 +5,10 @@ A frame's landmarks uv [68, 2] (pixels) are modelled as (face_model.py)
 with the template T, the person's d (identity), the expression e = sum_k c_k m_k and noise n, all in
 interocular distances in the head's axes. Gaussian priors make this well-posed; each is a covariance over
 landmarks, the same for x and y:
-    noise       N = diag(sigma_i^2), larger on the jaw, whose landmarks slide along the silhouette;
+    noise       N = diag(sigma_i^2) + sigma_s^2 g g^T: the sides of the jaw are an occluding contour, so when
+                the head turns their landmarks slide over the skin, all together (pattern g), and say nothing
+                of the turn. In a clip of a nodding head they follow the nose by 0.5 interocular distances
+                times the sine of the pitch; on photographs warped by known poses, by as much;
     expression  E = Phi diag(tau^2 / lambda_k) Phi^T, the elastic energy: a ridge that grows with lambda;
     identity    D_ij = delta^2 exp(-|T_i - T_j|^2 / 2 l^2): people differ smoothly over the face.
 
@@ -30,6 +33,10 @@ from lhg_jax.face_model import SCALAR_MODES, TEMPLATE
 # Sd of a landmark, interocular distances; jitter alone is 0.004, the rest is the error of the trees.
 NOISE = 0.012
 JAW_NOISE = 0.03
+SLIDE = 0.2  # sigma_s
+# g, from the ear to the chin, the same on both sides.
+_SLIDE_PATTERN = (1.0, 1.0, 0.95, 0.85, 0.7, 0.45, 0.2, 0.05, 0.0)
+PITCH = np.radians(3.0)  # sd of the pitch at which an unknown person is seen
 EXPRESSION = 0.1  # tau: sd of a mode's coefficient at unit energy; the clip measured has 0.03-0.2
 IDENTITY, IDENTITY_LENGTH = 0.08, 0.45  # delta and l, interocular distances
 IDENTITY_DEPTH = 0.05  # sd of a person's depth about the template's
@@ -60,7 +67,10 @@ def noise_covariance() -> Float[np.ndarray, "68 68"]:
     """N of the module's docstring."""
     sd = np.full(len(TEMPLATE), NOISE)
     sd[:17] = JAW_NOISE
-    return np.diag(sd**2)
+    pattern = np.zeros(len(TEMPLATE))
+    pattern[:9] = _SLIDE_PATTERN
+    pattern[8:17] = _SLIDE_PATTERN[::-1]
+    return np.diag(sd**2) + SLIDE**2 * np.outer(pattern, pattern)
 
 
 @functools.cache
@@ -84,18 +94,19 @@ def fit_pose(
 
     Args:
       landmarks: finite everywhere.
-      shape: template, plus identity where `known_person`; else identity is left free like the expression.
+      shape: template, plus identity where `known_person`; else identity is left free like the expression,
+        and the pitch, which a long nose can pass for, has a prior.
     """
-    covariance = noise_covariance() + expression_covariance()
+    covariance, pitch_weight = noise_covariance() + expression_covariance(), 0.0
     if not known_person:
-        covariance = covariance + identity_covariance()
+        covariance, pitch_weight = covariance + identity_covariance(), PITCH**-2
     whitener = np.linalg.inv(np.linalg.cholesky(covariance))
     chunks = [landmarks[i : i + _CHUNK] for i in range(0, len(landmarks), _CHUNK)]
-    fits = [_fit_chunk(np.asarray(chunk, np.float64), shape, whitener) for chunk in chunks]
+    fits = [_fit_chunk(np.asarray(chunk, np.float64), shape, whitener, pitch_weight) for chunk in chunks]
     return Pose(*(np.concatenate(parts) for parts in zip(*fits, strict=True)))
 
 
-def _fit_chunk(landmarks, shape, whitener):
+def _fit_chunk(landmarks, shape, whitener, pitch_weight):
     """Levenberg-Marquardt on (angle, shift, log scale) of every frame, in units of a guess of the scale."""
     centre, size = landmarks.mean(1), landmarks.std(axis=(1, 2)) / shape[:, :2].std()
     target = (landmarks - centre[:, None]) / size[:, None, None]
@@ -108,10 +119,13 @@ def _fit_chunk(landmarks, shape, whitener):
         jacobian = whitener @ _jacobian(parameters, shape)
         hessian = np.einsum("npic,nic,nqic->npq", jacobian, weights, jacobian, optimize=True)
         gradient = np.einsum("npic,nic->np", jacobian, weights * residual)
+        hessian[:, 0, 0] += pitch_weight
+        gradient[:, 0] += pitch_weight * parameters[:, 0]
         hessian[:, range(6), range(6)] *= 1 + damping[:, None]
         trial = parameters - np.linalg.solve(hessian, gradient[..., None])[..., 0]
         trial_residual = _whitened_residual(trial, shape, target, whitener)
-        better = (weights * trial_residual**2).sum((1, 2)) < (weights * residual**2).sum((1, 2))
+        gain = (weights * (residual**2 - trial_residual**2)).sum((1, 2))
+        better = gain + pitch_weight * (parameters[:, 0] ** 2 - trial[:, 0] ** 2) > 0
         parameters = np.where(better[:, None], trial, parameters)
         residual = np.where(better[:, None, None], trial_residual, residual)
         damping = np.where(better, damping / 10, damping * 10)
@@ -204,11 +218,12 @@ def mean_departure(
     return np.linalg.solve(hessian + prior, gradient[..., None])[..., 0]
 
 
-def without_pose(departure: Float[np.ndarray, "68 3"]) -> Float[np.ndarray, "68 3"]:
+def without_pose(departure: Float[np.ndarray, "68 3"], pitch: float) -> Float[np.ndarray, "68 3"]:
     """A departure from the template less what a shift, turn or scale of the whole head would look like.
 
-    Orthogonal in the metric of everything that may deform the face, (N + E + D)^-1: then the identity of a
-    clip and its mean pose do not trade places from one round of fitting to the next.
+    Orthogonal in the metric of everything that may deform the face, (N + E + D)^-1, but for the prior of the
+    mean pitch (rad), which is `pitch` before: then the identity of a clip and its mean pose do not trade
+    places from one round of fitting to the next.
     """
     x, y, z = TEMPLATE.T
     zero, one = np.zeros_like(x), np.ones_like(x)
@@ -216,8 +231,10 @@ def without_pose(departure: Float[np.ndarray, "68 3"]) -> Float[np.ndarray, "68 
     tangents = np.stack([np.stack(column, axis=-1) for column in columns])
     metric = np.linalg.inv(noise_covariance() + expression_covariance() + identity_covariance())
     weighted = np.einsum("ij,ajc->aic", metric, tangents)
-    share = np.linalg.solve(
-        np.einsum("aic,bic->ab", weighted, tangents), np.einsum("aic,ic->a", weighted, departure[:, :2])
-    )
+    hessian = np.einsum("aic,bic->ab", weighted, tangents)
+    gradient = np.einsum("aic,ic->a", weighted, departure[:, :2])
+    hessian[5, 5] += PITCH**-2
+    gradient[5] -= PITCH**-2 * pitch
+    share = np.linalg.solve(hessian, gradient)
     flat = departure[:, :2] - np.tensordot(share, tangents, axes=1)
     return np.concatenate([flat, departure[:, 2:]], axis=1)

@@ -7,10 +7,11 @@ u:
             fitted face model, the visible half of an ellipsoid for forehead, scalp and hair, the neck, and a
             flat background far away. An image with depth of slope z_x, turned by the angle a, is compressed
             by cos(a) - |sin(a) z_x| and folds over where that is negative, so the slope is bounded. There are
-            three depths: one bounded by SLOPE (the side of a nose; safe to 15 degrees); the same for nods, in
+            three depths: one bounded by SLOPE (the side of a nose; safe to 20 degrees); the same for nods, in
             which the sides of the jaw follow the face more than their own depth says, because what is seen
-            there is an occluding contour, which slides over the skin; and one bounded by FLAT_SLOPE (safe to
-            40 degrees), which takes over as a turn grows.
+            there is an occluding contour, which slides over the skin (by how much was measured: a frame of a
+            talking head, drawn in the poses of others, then shows the jaw where those show it); and one
+            bounded by FLAT_SLOPE (safe to 40 degrees), which takes over as a turn grows.
   head      w(u) in [0, 1]: 1 on the head, falling smoothly to 0 with the distance d from the head's outline:
             over a neck length below the jaw, over `AIR` elsewhere. Background near the head follows it, so
             nothing tears; background far away does not move at all.
@@ -34,12 +35,10 @@ HAIR = 0.30  # outside the skull's outline, what still belongs wholly to the hea
 AIR = 1.9  # over this distance background stops following the head
 NECK = 1.5  # from the jaw to where the shoulders stand still
 SKIN = 0.55  # outside the landmarks' hull, over which expression fades
-SLOPE, FLAT_SLOPE = 3.0, 0.95  # of the depth
+SLOPE, FLAT_SLOPE = 2.3, 0.95  # of the depth
 OUTLINE = [0, 1, 2, 3, 4, 12, 13, 14, 15, 16]
-OUTLINE_DEPTH, OUTLINE_RELIEF = (
-    -1.3,
-    0.7,
-)  # in nods: depth its depth is drawn to, what is left of the difference
+# In nods: the depth that the outline's is drawn to, and what is left of the difference.
+OUTLINE_DEPTH, OUTLINE_RELIEF = -1.3, 0.55
 _BROW_TOP = -0.95  # head's y above which the ellipsoid, not the landmarks, gives the depth
 
 
@@ -123,7 +122,7 @@ def _bound_slope(
     for _ in range(int(2.5 / step)):
         below = np.minimum(below, _neighbours(below, np.minimum, slope * step))
         above = np.maximum(above, _neighbours(above, np.maximum, -slope * step))
-    return cv2.GaussianBlur((below + above) / 2, (0, 0), 0.06 / step)
+    return cv2.GaussianBlur((below + above) / 2, (0, 0), 0.04 / step)
 
 
 def _neighbours(depth: np.ndarray, pick: np.ufunc, rise: float) -> Float[np.ndarray, "rows columns"]:

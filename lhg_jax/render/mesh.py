@@ -43,7 +43,7 @@ SHIFT = (
 )  # shift from the portrait, interocular distances: exact, at most (the background must not tear)
 ZOOM = 0.15, 0.25  # the same for the log scale
 # Turns out of the image plane at which the flatter depth begins and has taken over.
-FLATTEN = np.radians([8.0, 30.0])
+FLATTEN = np.radians([16.0, 34.0])
 LEAST_AREA = 0.1  # to which the warp may shrink a part of the portrait: it never folds over
 _EDGE = 0.7  # fraction of the distance to the image's edge that content may move away from it
 _POINTS_PER_EYE_DISTANCE = 10
@@ -183,8 +183,8 @@ class MeshRenderer:
     def _keep_edges(self, moved: Float[np.ndarray, "rows columns 2"]) -> Float[np.ndarray, "rows columns 2"]:
         """Bounds displacement away from an edge by a fraction of the distance to that edge."""
         near, far = self._limits[..., 0], self._limits[..., 1]
-        limit = np.where(moved > 0, near, far)
-        return limit * np.tanh(moved / limit)
+        fourth_power = (moved / np.where(moved > 0, near, far)) ** 4
+        return moved / np.sqrt(np.sqrt(1.0 + fourth_power))  # bends later than tanh
 
 
 def _basis(field: HeadField) -> Float[np.ndarray, "77 points"]:
