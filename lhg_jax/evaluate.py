@@ -55,7 +55,7 @@ class Options:
     players: bool = True
     """Put videos of the clips into the report."""
     workers: int = 0
-    """Processes; 0: one for each core."""
+    """Processes, on the CPU; 0: one for each core, 1: this process, on JAX's default device."""
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def measure_one(
     try:
         mark = cache.fingerprint(pair, settings)
         record = cache.load_record(folder, pair.name, mark)
-        if record is None:
+        if record is None or record["problems"]:  # a problem may be solved by now, e.g. a missing package
             measured = measure(pair, settings)
             cache.save(folder, pair.name, mark, measured, clip_metrics(measured, FRAME_RATE))
             record = cache.load_record(folder, pair.name, mark)
@@ -129,6 +129,10 @@ def measure_one(
         return pair.name, record
     except UserError as error:
         return pair.name, str(error)
+    except (
+        Exception
+    ) as error:  # one odd file must not end an evaluation of hours: it is reported like the rest
+        return pair.name, f"unexpected {type(error).__name__}: {error}"
 
 
 def problems_of(pairs: list[Pair], outcomes: dict[str, dict[str, Any] | str]) -> Iterator[str]:

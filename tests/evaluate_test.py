@@ -82,6 +82,14 @@ def test_missing_predictions_and_broken_files_leave_clips_out(folder):
     assert "no prediction" in problems[0] and "not a media file" in problems[1]
 
 
+def test_an_unforeseen_failure_of_one_clip_does_not_stop_the_others(folder, monkeypatch):
+    real = evaluate_module.measure
+    monkeypatch.setattr(evaluate_module, "measure", lambda p, s: 1 // 0 if p.name == "a" else real(p, s))
+    problems, result = run(folder)
+    assert list(result["per_clip"]) == ["b"]
+    assert "a: left out: unexpected ZeroDivisionError" in problems[0]
+
+
 def test_another_size_is_resized_with_a_warning(folder):
     truth = noise(3, 96, 128, 4)
     clip(folder, "c", truth, truth[:, ::2, ::2])
@@ -209,10 +217,14 @@ def test_motion_tells_tilting_heads_apart_and_speakers_are_used(tmp_path):
     assert values["csim_dlib"] > 0.9
 
 
-def test_no_face_leaves_out_motion_only(tmp_path):
+def test_no_face_leaves_out_motion_only(tmp_path, monkeypatch):
     clip(tmp_path, "c", face(1, 0), noise(1, 160, 160, 0))
     clip(tmp_path, "one", face(1, 0), face(1, 0))
+    run(tmp_path, track=True)
+    real, again = evaluate_module.measure, []
+    monkeypatch.setattr(evaluate_module, "measure", lambda p, s: again.append(p.name) or real(p, s))
     problems, result = run(tmp_path, track=True)
+    assert again == ["c"]  # what is whole is kept, what had a problem gets another chance
     assert len(problems) == 1 and "no face" in problems[0] and "motion" in problems[0]
     assert result["clips"] == 2 and result["clips_with_motion"] == 1
     assert result["metrics"]["exp_l1"] == 0
