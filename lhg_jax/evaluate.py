@@ -73,6 +73,8 @@ def evaluate(options: Options) -> list[str]:
     if options.workers < 0:
         raise UserError(f"--workers: {options.workers} is negative")
     others = read_rows(options.compare) if options.compare else {}
+    if options.name in others:
+        raise UserError(f"--name: {options.name!r} is also a row of {options.compare} (choose another)")
     if options.inception and not options.inception.is_file():
         raise UserError(f"{options.inception}: no such file")
     pairs = find_pairs(options.predictions, options.references, options.annotations, options.speakers)

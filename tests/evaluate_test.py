@@ -129,7 +129,7 @@ def test_annotations_choose_the_clips(folder):
     table = folder / "data.csv"
     table.write_text("uuid,audio\nb,x\nmissing,y\n")
     problems, result = run(folder, annotations=table)
-    assert list(result["per_clip"]) == ["b"] and "missing: no reference" in problems[0]
+    assert list(result["per_clip"]) == ["b"] and "missing: left out: no reference" in problems[0]
     table.write_text("uuid\nb\nb\n")
     with pytest.raises(UserError, match="'b' comes more than once"):
         run(folder, annotations=table)
@@ -158,6 +158,8 @@ def test_rows_of_other_systems_and_the_score(folder):
     _, result = run(folder, compare=rows, name="mine & ours")
     assert result["score"]["over"] == ["ssim", "psnr"]
     assert result["score"]["rank_sums"] == {"better": 2, "mine & ours": 4, "worse": 6}
+    with pytest.raises(UserError, match="'worse' is also a row"):
+        run(folder, compare=rows, name="worse")
     table = (folder / "out/table.tex").read_text()
     assert r"mine \& ours" in table and "--" in table and "nan" not in table.lower()
 

@@ -54,9 +54,9 @@ class Measured:
 def measure(pair: Pair, settings: Settings) -> Measured:
     """Measures one clip. Raises `UserError` where the pair cannot be compared at all."""
     if pair.reference is None:
-        raise UserError(f"{pair.name}: no reference video")
+        raise UserError("no reference video")
     if pair.prediction is None:
-        raise UserError(f"{pair.name}: no prediction (NAME.listener.mp4 or NAME.mp4 is looked for)")
+        raise UserError(f"no prediction ({pair.name}.listener.mp4 or {pair.name}.mp4 is looked for)")
     found = Measured({}, {}, [], [])
     found.arrays.update(_compare_images(pair.prediction, pair.reference, settings, found.warnings.append))
     if settings.track:

@@ -13,8 +13,8 @@ import numpy as np
 from lhg_jax.errors import UserError
 
 # Scores that the MM '23 report (Chang et al.) prints for the three rows of its Table 1. They do not follow
-# from ranking those rows (which gives 15, 17, 22): they come from the organisers' full table. The metrics of
-# that table are not part of this package; put them into a csv for `--compare` to see them beside yours.
+# from ranking those rows (which gives 15, 17, 22): they come from a larger table or another rule. The metrics
+# of that table are not part of this package; put them into a csv for `--compare` to see them beside yours.
 PAPER_SCORES = (7, 9, 15)
 
 

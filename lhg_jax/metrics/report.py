@@ -110,8 +110,8 @@ def _leaderboard(rows: Mapping[str, Row], board: Leaderboard, name: str) -> str:
         f"<tbody>{body}</tbody></table>"
         f"<p>Small figures are ranks. The score sums the ranks over the metrics that every row has "
         f"({used or 'none'}); it means nothing outside this table. The report of the 2023 challenge (Chang "
-        f"et al., Table 1) prints scores {paper} for its three rows, from the organisers' full table; its "
-        f"metrics are not shipped (add them with --compare).</p>"
+        f"et al., Table 1) prints scores {paper} for its three rows, which do not follow from those rows "
+        f"alone; its metrics are not shipped (add them with --compare).</p>"
     )
 
 
