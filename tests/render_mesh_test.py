@@ -7,7 +7,7 @@ import pytest
 
 from lhg_jax.errors import UserError
 from lhg_jax.face_model import TEMPLATE, FaceAnchor, action, project
-from lhg_jax.render import RENDERERS, get_renderer
+from lhg_jax.render import RENDERERS, get_renderer, mesh
 from lhg_jax.render.mesh import MeshRenderer
 
 ANGLE = slice(64, 67)
@@ -106,6 +106,26 @@ def test_image_far_from_the_head_stands_still():
     np.testing.assert_array_equal(frame[:, 300:], portrait[:, 300:])
     np.testing.assert_array_equal(frame[270:], portrait[270:])
     assert np.abs(frame[40:120, 60:120].astype(int) - portrait[40:120, 60:120]).mean() > 5
+
+
+def test_only_what_moves_is_drawn_anew(monkeypatch):
+    portrait, fit = portrait_of(size=(300, 400), scale=16.0, centre=(90.0, 80.0), smooth=False)
+    row, renderer = moved(fit, angle=(-8, 11, 8)), MeshRenderer(portrait, fit)
+    (frame,) = renderer.render(row[None])
+    rows, columns = renderer.displacement(row).shape[:2]
+    monkeypatch.setattr(mesh, "_moving", lambda back: (slice(0, rows), slice(0, columns)))
+    (whole,) = renderer.render(row[None])
+    np.testing.assert_array_equal(frame, whole)
+
+
+def test_a_larger_turn_moves_the_nose_farther():
+    portrait, fit = portrait_of(angle=(0.0, 0.0, 0.0))
+    renderer = MeshRenderer(portrait, fit)
+    nose = fit.landmarks[30:31]
+    for sign in (-1, 1):
+        turns = [moved(fit, angle=(0, sign * degrees, 0)) for degrees in range(0, 30, 4)]
+        x = [renderer.displacement_at(nose, row)[0, 0] for row in turns]
+        assert (np.diff(x) * -sign > -0.2).all()
 
 
 def test_small_shifts_leave_the_shoulders_and_big_ones_drag_them():

@@ -43,7 +43,7 @@ SHIFT = (
 )  # shift from the portrait, interocular distances: exact, at most (the background must not tear)
 ZOOM = 0.15, 0.25  # the same for the log scale
 # Turns out of the image plane at which the flatter depth begins and has taken over.
-FLATTEN = np.radians([16.0, 34.0])
+FLATTEN = np.radians([11.0, 34.0])
 LEAST_AREA = 0.1  # to which the warp may shrink a part of the portrait: it never folds over
 _EDGE = 0.7  # fraction of the distance to the image's edge that content may move away from it
 _POINTS_PER_EYE_DISTANCE = 10
@@ -136,11 +136,17 @@ class MeshRenderer:
         if not np.any(moved):
             return source
         back = _invert(moved, self._cells, self.step)
-        rows, columns = self._pixels.shape[:2]
-        size = self._cells.shape[1] * self.step, self._cells.shape[0] * self.step
-        lookup = self._pixels + cv2.resize(back, size, interpolation=cv2.INTER_LINEAR)[:rows, :columns]
+        rows, columns = _moving(back)
+        pixels = self._pixels[_enlarged(rows, self.step), _enlarged(columns, self.step)]
+        height, width = pixels.shape[:2]
+        back = back[rows, columns]
+        size = back.shape[1] * self.step, back.shape[0] * self.step
+        lookup = pixels + cv2.resize(back, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+        left, top = pixels[0, 0].astype(int)
         frame = source.copy()
-        frame[self._box] = cv2.remap(source, lookup, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        frame[top : top + height, left : left + width] = cv2.remap(
+            source, lookup, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        )
         return frame
 
     def displacement(self, row: Float[np.ndarray, "70"]) -> Float[np.ndarray, "rows columns 2"]:
@@ -216,6 +222,20 @@ def _invert(
         y = (xx * off[..., 1] - yx * off[..., 0]) / determinant
         at = at - np.stack([x, y], -1)
     return (at - cells) * step
+
+
+def _moving(back: Float[np.ndarray, "rows columns 2"]) -> tuple[slice, slice]:
+    """Rows and columns of the grid outside of which nothing moves, with a margin of one cell."""
+    ends = []
+    for axis in (1, 0):
+        (index,) = np.nonzero(np.any(back, axis=(axis, 2)))
+        ends.append(slice(max(index[0] - 1, 0), index[-1] + 2) if len(index) else slice(0, 1))
+    return ends[0], ends[1]
+
+
+def _enlarged(cells: slice, step: int) -> slice:
+    """The pixels of a run of cells."""
+    return slice(cells.start * step, cells.stop * step)
 
 
 def _slope(forward: Float[np.ndarray, "rows columns 2"]) -> Float[np.ndarray, "rows columns 4"]:
