@@ -124,7 +124,8 @@ def fit_clip(
 ) -> tuple[Float[np.ndarray, "frames 70"], FaceAnchor]:
     """Motion values, frame by frame, and the anchor of a clip's landmarks (pixels).
 
-    `detected_turn` is the part of each angle that the landmarks show.
+    `detected_turn` is the part of each angle that the landmarks show; where it is not 1, the projection of
+    the values turns farther than the landmarks.
     """
     identity = clip_identity(landmarks)
     shape = TEMPLATE + identity
