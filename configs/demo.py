@@ -25,7 +25,7 @@ from lhg_jax.config import (
 )
 from lhg_jax.models.listener import ListenerConfig
 
-STEPS = 4000
+STEPS = 3000
 
 config = TrainConfig(
     model=ListenerConfig(
@@ -34,8 +34,9 @@ config = TrainConfig(
         audio_depths=(1, 1, 1, 1),
         level_size=32,
         text_channels=(64, 64, 64),
-        fusion_size=128,
-        fusion_blocks=1,
+        fusion_size=96,
+        fusion_blocks=2,
+        fusion_taps=21,
         hidden=128,
         layers=2,
     ),

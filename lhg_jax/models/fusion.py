@@ -14,12 +14,14 @@ class AudioFusion(nn.Module):
 
     Attributes:
       size: width of A^AE.
-      blocks: number of SE blocks, 3 taps each.
+      blocks: number of SE blocks, two convolutions each.
+      taps: frames that each convolution spans, odd.
       causal: see SEBlock.
     """
 
     size: int
     blocks: int
+    taps: int = 3
     causal: bool = False
     dtype: Any = jnp.float32
 
@@ -35,7 +37,7 @@ class AudioFusion(nn.Module):
         x = nn.Dense(self.size, dtype=self.dtype, name="mix")(x)
         x = jnp.where(mask_BT[..., None], x, 0)[:, :, None]
         for i in range(self.blocks):
-            block = SEBlock(self.size, kernel=(3, 1), causal=self.causal, dtype=self.dtype, name=f"block{i}")
+            block = SEBlock(self.size, kernel=(self.taps, 1), causal=self.causal, dtype=self.dtype, name=f"block{i}")
             x, _ = block(x, mask_BT, train)
         return x[:, :, 0]
 

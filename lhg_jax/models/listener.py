@@ -35,6 +35,7 @@ class ListenerConfig:
       text_channels: width of each block of the text encoder; dilations 1, 2, 4, ...
       fusion_size: width of A^AE and of e; >= 8.
       fusion_blocks: SE residual blocks of the A-FFM; >= 0.
+      fusion_taps: frames that each convolution of these blocks spans; odd, >= 1.
       hidden: GRU units of each direction; >= 1.
       layers: GRU layers; >= 1.
       bidirectional: False makes the whole listener causal: a frame depends on the speaker's next
@@ -57,6 +58,7 @@ class ListenerConfig:
     text_channels: tuple[int, ...] = (300, 300, 300, 300)
     fusion_size: int = 384
     fusion_blocks: int = 3
+    fusion_taps: int = 3
     hidden: int = 256
     layers: int = 6
     bidirectional: bool = True
@@ -175,7 +177,7 @@ class Listener(nn.Module):
             self.text_input = nn.Dense(c.level_size, dtype=dtype)
         if c.use_mfcc:
             self.mfcc_norm = BatchNorm()
-        self.audio_fusion = AudioFusion(c.fusion_size, c.fusion_blocks, causal, dtype)
+        self.audio_fusion = AudioFusion(c.fusion_size, c.fusion_blocks, c.fusion_taps, causal, dtype)
         self.cross_modal_fusion = CrossModalFusion(c.fusion_size, dtype)
         self.decoder = MotionDecoder(
             c.coeff, c.hidden, c.layers, c.bidirectional, c.look_ahead, c.residual, dtype
