@@ -16,6 +16,9 @@ from lhg_jax.motion import load_motion
 from lhg_jax.request import Request
 
 ASSETS = resources.files("lhg_jax") / "assets"
+# Head and shoulders of each photograph: (rows, columns), pixels.
+SPEAKER_CROP = np.s_[20:480, 40:500]
+LISTENER_CROP = np.s_[:352, 48:400]
 SPEAKER_FPS = 25.0  # not the model's 30: the demo takes the way that other people's clips take
 
 
@@ -24,7 +27,7 @@ def demo_request(output: Path) -> Request:
     folder = output.parent
     speaker, portrait = folder / "demo_speaker.mp4", folder / "demo_portrait.png"
     make_speaker(speaker)
-    io.imsave(portrait, data.astronaut(), check_contrast=False)
+    io.imsave(portrait, data.astronaut()[LISTENER_CROP], check_contrast=False)
     return Request(
         speaker=speaker,
         listener=portrait,
@@ -37,6 +40,7 @@ def demo_request(output: Path) -> Request:
 def make_speaker(path: Path) -> None:
     """Renders the speaker's clip."""
     image = media.read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
+    image = np.ascontiguousarray(image[SPEAKER_CROP])
     motion = load_motion(Path(str(ASSETS / "demo_speech.motion.npz")))
     renderer_class = render.get_renderer("mesh")
     fit = faces.get_tracker(renderer_class.space).track_image(image)
