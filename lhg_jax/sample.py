@@ -110,7 +110,8 @@ def requests(options: Options) -> list:
     if options.batch:
         return read_batch(options.batch, options.side_by_side)
     if not options.listener:
-        return [demo_request(options.output or Path("out/demo.mp4"))]
+        demo = demo_request(options.output or Path("out/demo.mp4"))
+        return [dataclasses.replace(demo, save_motion=options.save_motion)]
     output = options.output or Path("out.mp4")
     pair = with_pair(output) if options.side_by_side else {"output": output}
     names = ("speaker", "listener", "audio", "transcript", "motion", "save_motion")

@@ -204,7 +204,7 @@ def test_listener_attitude_decides_how_often_it_nods(dyads):
         for dyad in dyads:
             events = expected_events(dyad.speech, Style(attitude, 1.0, 0.3), params)
             onsets = [event.time_s for event in events if event.kind == "nod"]
-            assert all(b - a > 1.6 for a, b in itertools.pairwise(onsets))
+            assert all(b - a > 1.1 for a, b in itertools.pairwise(onsets))
             times += onsets
         return times
 
