@@ -23,7 +23,7 @@ from lhg_jax.config import (
 )
 from lhg_jax.models.listener import ListenerConfig
 
-STEPS = 3000
+STEPS = 2400
 
 config = TrainConfig(
     model=ListenerConfig(
@@ -65,6 +65,9 @@ config = TrainConfig(
         time_mask_steps=8,
         band_masks=1,
         band_mask_bands=12,
+        tracking_exp=0.02,
+        tracking_deg=1.0,
+        tracking_trans=0.04,
         drop_motion=0.15,
         drop_words=0.1,
     ),

@@ -60,6 +60,12 @@ class AugmentConfig:
     """Probability that the speaker is not seen, so that the model copes with sound alone."""
     drop_words: float = 0.1
     """Probability that no word was recognised, so that the model copes without a transcript."""
+    tracking_exp: float = 0.0
+    """Most noise on the speaker's expression, interocular distances (`landmark` space only)."""
+    tracking_deg: float = 0.0
+    """Most noise on the speaker's angles, degrees (`landmark` space only)."""
+    tracking_trans: float = 0.0
+    """Most noise on the speaker's translation, interocular distances (`landmark` space only)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import jax
@@ -161,6 +162,24 @@ def test_dropped_speaker_and_words():
     assert not features.word_table.any()
 
 
+def test_tracking_noise_is_on_the_speaker_only_and_within_its_size():
+    example = crop(MemorySource().clips[0], 0, CROP)
+    config = dataclasses.replace(NO_CHANGE, tracking_exp=0.02, tracking_deg=1.0, tracking_trans=0.04)
+    noise = [
+        augmentation.augment(example, config, np.random.default_rng(seed)).features.motion
+        - example.features.motion
+        for seed in range(200)
+    ]
+    sizes = {"exp": 0.02, "angle": np.deg2rad(1.0), "trans": 0.04}
+    for part, size in sizes.items():
+        spread = np.stack(noise)[..., LANDMARK.slice(part)].std()
+        # A strength uniform in [0, 1] has mean square 1/3; trembling adds 1 and the walk 1/2 on average.
+        assert spread == pytest.approx(size * np.sqrt(1.5 / 3), rel=0.15)
+    changed = augmentation.augment(example, config, np.random.default_rng(0))
+    np.testing.assert_array_equal(changed.target, example.target)
+    np.testing.assert_array_equal(changed.features.log_mel, example.features.log_mel)
+
+
 def test_augmented_sound_stays_in_range_and_mfcc_follow():
     example = crop(MemorySource().clips[0], 0, CROP)
     config = AugmentConfig(0.0, 5.0, 1.0, 1, 4, 1, 10, 0.0, 0.0)
@@ -217,5 +236,5 @@ def test_settings_that_cannot_work():
         stream(EmptySource())
     source = MemorySource()
     source.space = TDDFA
-    with pytest.raises(UserError, match=r"augment.mirror must be 0: space 'tddfa'"):
+    with pytest.raises(UserError, match=r"augment.mirror must be 0: .* space 'tddfa'"):
         stream(source)

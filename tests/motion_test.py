@@ -87,5 +87,7 @@ def test_wrong_shapes_and_values_are_refused():
 
 
 def test_different_spaces_are_both_named():
-    with pytest.raises(UserError, match="a.npz is in space 'deep3d' but the renderer is in space 'landmark'"):
+    with pytest.raises(
+        UserError, match=r"a\.npz is in space 'deep3d' but the renderer is in space 'landmark'"
+    ):
         require_same_space("a.npz", DEEP3D, "the renderer", LANDMARK)

@@ -6,6 +6,7 @@ from lhg_jax.config import AugmentConfig
 from lhg_jax.data.schema import Example
 from lhg_jax.face_model import mirror
 from lhg_jax.features import MEL_FLOOR_DB, SpeakerFeatures
+from lhg_jax.motion import LANDMARK
 from lhg_jax.speech.mfcc import mfcc_of_log_mel
 
 
@@ -14,12 +15,28 @@ def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -
     features, target = example.features, example.target
     if rng.random() < config.mirror:
         features, target = features.replace(motion=mirror(features.motion)), mirror(target)
+    features = features.replace(motion=add_tracking_noise(features.motion, config, rng))
     features = change_sound(features, augment_log_mel(features.log_mel, config, rng))
     if rng.random() < config.drop_motion:
         features = drop_motion(features)
     if rng.random() < config.drop_words:
         features = drop_words(features)
     return Example(features, target, example.index)
+
+
+def add_tracking_noise(motion: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """The speaker as a tracker of real video sees them: trembling and drifting, more or less.
+
+    Half of the noise is new in every frame; half is a random walk through the crop that begins at zero. Its
+    strength is uniform between nothing and the sizes of `config`.
+    """
+    size = np.zeros(motion.shape[-1], np.float32)
+    size[LANDMARK.slice("exp")] = config.tracking_exp
+    size[LANDMARK.slice("angle")] = np.deg2rad(config.tracking_deg)
+    size[LANDMARK.slice("trans")] = config.tracking_trans
+    trembling, steps = rng.standard_normal((2, *motion.shape), np.float32)
+    drift = np.cumsum(steps, axis=0) / np.sqrt(len(steps))
+    return motion + rng.uniform() * size * (trembling + drift)
 
 
 def augment_log_mel(log_mel: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:

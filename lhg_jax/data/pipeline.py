@@ -69,15 +69,15 @@ class TrainStream:
         process: int = 0,
         processes: int = 1,
     ):
-        """Raises `UserError` where the batch does not divide, the source is empty or cannot be mirrored."""
+        """Raises `UserError` where the batch does not divide, the source is empty or its space not fit for the augmentation."""
         if batch_size % processes:
             raise UserError(f"train.batch_size={batch_size} does not divide by {processes} processes")
         if len(source) == 0:
             raise UserError("the training source holds no clips")
-        if augmentation.mirror and source.space != LANDMARK:
-            raise UserError(
-                f"augment.mirror must be 0: space {source.space.name!r} has no known mirror image"
-            )
+        landmark_only = ("mirror", "tracking_exp", "tracking_deg", "tracking_trans")
+        used = [name for name in landmark_only if getattr(augmentation, name)]
+        if used and source.space != LANDMARK:
+            raise UserError(f"augment.{used[0]} must be 0: it is not defined in space {source.space.name!r}")
         self._data = data
         change = _TrainTransform(data.crop_frames, augmentation)
         stream = _grain().MapDataset.source(source).seed(seed).shuffle().repeat().random_map(change)

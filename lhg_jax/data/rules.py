@@ -182,7 +182,8 @@ def _shakes(speech: Speech, negations: list[float], style: Style, params: Listen
 
 def nod_cycles(speech: Speech, cue_s: float, params: ListenerParams) -> int:
     """Strokes of the nod that answers a cue: more where a sentence is complete."""
-    complete = any(phrase.complete and phrase.start_s <= cue_s <= phrase.end_s + 0.02 for phrase in speech.phrases)
+    late_s = cue_s - 0.02  # a cue falls on the last step of its phrase, give or take one
+    complete = any(phrase.complete and phrase.start_s <= late_s <= phrase.end_s for phrase in speech.phrases)
     return params.nod_cycles[complete]
 
 

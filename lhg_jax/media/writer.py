@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from lhg_jax.atomic import replacing
 from lhg_jax.errors import UserError
 from lhg_jax.media import libav
-from lhg_jax.atomic import replacing
 from lhg_jax.media.soundtrack import ArraySoundtrack, FileSoundtrack, Soundtrack
 from lhg_jax.media.video import probe
 

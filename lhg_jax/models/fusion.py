@@ -36,8 +36,9 @@ class AudioFusion(nn.Module):
         x = jnp.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
         x = nn.Dense(self.size, dtype=self.dtype, name="mix")(x)
         x = jnp.where(mask_BT[..., None], x, 0)[:, :, None]
+        kernel = (self.taps, 1)
         for i in range(self.blocks):
-            block = SEBlock(self.size, kernel=(self.taps, 1), causal=self.causal, dtype=self.dtype, name=f"block{i}")
+            block = SEBlock(self.size, kernel=kernel, causal=self.causal, dtype=self.dtype, name=f"block{i}")
             x, _ = block(x, mask_BT, train)
         return x[:, :, 0]
 
