@@ -69,7 +69,7 @@ class TrainStream:
         process: int = 0,
         processes: int = 1,
     ):
-        """Raises `UserError` where the batch does not divide, the source is empty or its space not fit for the augmentation."""
+        """Raises `UserError` where the batch does not divide, or the source is empty or in another space."""
         if batch_size % processes:
             raise UserError(f"train.batch_size={batch_size} does not divide by {processes} processes")
         if len(source) == 0:
