@@ -4,6 +4,8 @@ All have one signature: loss(pred_BTC, target_BTC, valid_BT, space) -> LossValue
 any float type. Frame 0 is the given reference: it is not scored, but the first change is taken from it.
 """
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -19,9 +21,14 @@ VICO_CHANGE_WEIGHT = {"exp": 0.001}  # other parts have weight 1
 VICO_EPSILON = 1e-6  # added to every component, as torch.nn.functional.pairwise_distance does
 
 
+def _square(x: Array) -> Array:
+    """Squared L2 norm of the last axis."""
+    return (x * x).sum(-1)
+
+
 def _norm(x: Array) -> Array:
     """L2 norm of the last axis, with gradient zero (not NaN) where it is zero."""
-    square = (x * x).sum(-1)
+    square = _square(x)
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
 
@@ -48,13 +55,18 @@ def _changes(error_BTC: Array, valid_BT: Array, order: int) -> Array:
 
 
 def _eq6_terms(
-    error_BTC: Array, valid_BT: Array, space: CoefficientSpace, w1: float, w2: float
+    error_BTC: Array,
+    valid_BT: Array,
+    space: CoefficientSpace,
+    w1: float,
+    w2: float,
+    size: Callable[[Array], Array] = _norm,
 ) -> dict[str, Array]:
     change_BTC = _changes(error_BTC, valid_BT, 1)
     terms = {}
     for (name, indices), weight in zip(_groups(space).items(), (w1, w2), strict=True):
-        terms[name] = _norm(error_BTC[..., indices])
-        terms[f"{name}_change"] = weight * _norm(change_BTC[..., indices])
+        terms[name] = size(error_BTC[..., indices])
+        terms[f"{name}_change"] = weight * size(change_BTC[..., indices])
     return terms
 
 
@@ -95,12 +107,7 @@ def squared(
 ) -> LossValue:
     """Eq. 6 with squared norms: the same four terms, in which short large motions (nods) count for more."""
     error_BTC = _error(pred_BTC, target_BTC, valid_BT)
-    change_BTC = _changes(error_BTC, valid_BT, 1)
-    terms = {}
-    for (name, indices), weight in zip(_groups(space).items(), (w1, w2), strict=True):
-        terms[name] = jnp.square(error_BTC[..., indices]).sum(-1)
-        terms[f"{name}_change"] = weight * jnp.square(change_BTC[..., indices]).sum(-1)
-    return masked_loss(terms, _scored(valid_BT))
+    return masked_loss(_eq6_terms(error_BTC, valid_BT, space, w1, w2, _square), _scored(valid_BT))
 
 
 def l2_accel(
