@@ -24,8 +24,8 @@ from lhg_jax.metrics.players import write_player
 from lhg_jax.metrics.report import write_report
 from lhg_jax.metrics.summary import Summary, summarise
 from lhg_jax.motion import FRAME_RATE
-from lhg_jax.prepare import worker_environment
 from lhg_jax.progress import StageTimes, console, warn
+from lhg_jax.workers import worker_environment
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,12 +3,10 @@
 Interrupted preparations go on where they stopped: finished shards are not made again.
 """
 
-import contextlib
 import dataclasses
 import functools
 import multiprocessing
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -16,15 +14,9 @@ import tyro
 
 from lhg_jax.errors import UserError, run_cli
 from lhg_jax.progress import StageTimes, console
+from lhg_jax.workers import worker_environment
 
 CLIPS_PER_SHARD = 16
-# One thread a worker: many clips at once keep the cores busier than many threads on one clip.
-WORKER_ENVIRONMENT = {
-    "JAX_PLATFORMS": "cpu",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,21 +96,6 @@ def word_encoder():
     from lhg_jax.speech.bert import BertEncoder
 
     return BertEncoder.load(None)
-
-
-@contextlib.contextmanager
-def worker_environment() -> Iterator[None]:
-    """Environment variables that processes started inside inherit."""
-    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
-    os.environ.update(WORKER_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def main() -> None:
