@@ -36,9 +36,14 @@ PIPELINE = [
 ]
 TRAIN = ["grain>=0.2.10", "tensorflow-datasets>=4.9.8", "array_record>=0.7", "tensorboardX>=2.6"]
 SYNTHETIC = ["espeakng-loader>=0.2.4"]
+ONNX = ["onnx>=1.19", "onnxruntime>=1.22"]
 TORCH = ["torch==2.13.0"]
+# Making ONNX files from official checkpoints, with module definitions of our own in PyTorch.
+STAGES = [*TORCH, *ONNX, "onnxscript>=0.5"]
+TF = ["tensorflow-cpu>=2.20"]
+BEAM = ["apache-beam>=2.69"]
 LINT = ["ruff>=0.9", "mypy>=1.13"]
-TEST = [*PIPELINE, *TRAIN, *SYNTHETIC, *TORCH, *LINT, "pytest>=8", "beartype>=0.20"]
+TEST = [*PIPELINE, *TRAIN, *SYNTHETIC, *STAGES, *TF, *BEAM, *LINT, "pytest>=8", "beartype>=0.20"]
 
 setup(
     name="lhg_jax",
@@ -55,7 +60,11 @@ setup(
         "pipeline": PIPELINE,
         "train": TRAIN,
         "synthetic": SYNTHETIC,
+        "onnx": ONNX,
         "torch": TORCH,
+        "stages": STAGES,
+        "tf": TF,
+        "beam": BEAM,
         "lint": LINT,
         "test": TEST,
     },
