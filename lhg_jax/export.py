@@ -207,9 +207,7 @@ def export_folder(trained: ListenerModel, output: Path) -> float:
 def require_small(output: Path, found: float) -> float:
     """`found`, if it is no more than `TOLERANCE`; else raises `UserError`."""
     if not found <= TOLERANCE:
-        raise UserError(
-            f"{output}: differs from JAX by {found:.2g} (allowed: {TOLERANCE}); nothing was written"
-        )
+        raise UserError(f"{output}: not written: {found:.2g} away from JAX, more than {TOLERANCE}")
     return found
 
 
