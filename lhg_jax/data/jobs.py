@@ -72,7 +72,8 @@ def make_clips(jobs: Sequence[Job], folder: Path, workers: int) -> None:
 
 def _in_order(jobs: Sequence[Job], folder: Path, _: int) -> Iterator[None]:
     for job in jobs:
-        yield make_clip(job, folder)
+        make_clip(job, folder)
+        yield
 
 
 def _in_processes(jobs: Sequence[Job], folder: Path, workers: int) -> Iterator[None]:
@@ -82,7 +83,8 @@ def _in_processes(jobs: Sequence[Job], folder: Path, workers: int) -> Iterator[N
             for future in concurrent.futures.as_completed(
                 [pool.submit(make_clip, job, folder) for job in jobs]
             ):
-                yield future.result()
+                future.result()
+                yield
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
