@@ -65,7 +65,7 @@ def prepare(options: Options) -> None:
     plan = make_plan(options)
     clips = options.out / CLIPS
     if dataset.is_complete(options.out, plan.jobs):
-        console.print(f"{options.out}: is prepared already")
+        console.print(f"{options.out}: is prepared already", soft_wrap=True)
         preparation_report.print_left_out(plan.left_out, console)
         return
     dataset.require_same_origin(options.out, plan.origin, plan.seed)

@@ -71,7 +71,7 @@ def damage(tree: ChallengeTree) -> dict[str, str]:
         "nolistener": "the listener's video is missing",
         "nosound": "no sound can be decoded",
         "unequal": "unequal lengths: speaker 33 frames, listener 45",
-        "corrupt": "corrupt.speaker.mp4: not a media file, or damaged",
+        "corrupt": "corrupt.speaker.mp4: truncated or damaged",
         "good0": "uuid good0 occurs before",
         "../../secret": "leads out of the data's folder",
         "latin\\xe9": "uuid is not in UTF-8",

@@ -13,7 +13,7 @@ from absl import flags
 
 from lhg_jax.config import AugmentConfig, DataConfig
 from lhg_jax.data.augment import augment
-from lhg_jax.data.schema import Batch, Example, single, stack
+from lhg_jax.data.schema import Batch, Example, stack
 from lhg_jax.errors import MissingExtraError, UserError
 from lhg_jax.features import crop_features
 from lhg_jax.motion import LANDMARK, CoefficientSpace
@@ -40,9 +40,10 @@ def word_capacity(frames: int) -> int:
 def crop(example: Example, start: int, frames: int) -> Example:
     """Frames [start, start + frames) of one clip in float32, padded where the clip ends earlier."""
     features = crop_features(example.features, start, frames, word_capacity(frames))
-    target = example.target[start : start + frames]
-    target = np.pad(target, [(0, frames - len(target)), (0, 0)])
-    return single(Example(features, target, example.index))
+    target = np.zeros((frames, example.target.shape[1]), np.float32)
+    part = example.target[start : start + frames]
+    target[: len(part)] = part
+    return Example(features, target, example.index)
 
 
 def random_crop(example: Example, frames: int, rng: np.random.Generator) -> Example:
