@@ -75,6 +75,7 @@ class ClipInfo:
 
 
 TEXTS = tuple(field.name for field in dataclasses.fields(ClipInfo))
+KEYS = {n if n in RANKS else f"{n}/{part}" for n in DTYPES for part in ("value", "shape")} | {*TEXTS}
 
 
 def stack(examples: Sequence[Example]) -> Batch:
@@ -141,8 +142,7 @@ def _parse(record: bytes, index: int):
         feature = _protos().Example.FromString(record).features.feature
     except DecodeError as error:
         raise UserError(f"record {index} is damaged: {error} (prepare the data again)") from error
-    expected = {n if n in RANKS else f"{n}/{part}" for n in DTYPES for part in ("value", "shape")} | {*TEXTS}
-    if set(feature) != expected:
+    if set(feature) != KEYS:
         raise UserError(f"record {index} holds {sorted(feature)}: not a clip (prepare the data again)")
     return feature
 

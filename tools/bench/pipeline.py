@@ -1,11 +1,11 @@
 """How fast the loader makes training batches, and what a clip weighs: `python tools/bench/pipeline.py`.
 
-    python tools/bench/pipeline.py [--config configs/lhg_base.py] [--folder DIR] [--workers 0 2] [--step-batch 8]
+    python tools/bench/pipeline.py [--config FILE] [--folder DIR] [--workers 0 2] [--step-batch 8]
 
-Without --folder, clips of 8-20 s of random numbers are written to a temporary folder: as heavy as real ones, and
-as incompressible. Rates count batches after the first few, from files that the system has in memory. Processor
-time is that of this process and its workers, so that its rate means something on a busy machine, too. With
---step-batch the training step itself is timed on this machine's devices, in the same run.
+Without --folder, clips of 8-20 s of random numbers are written to a temporary folder: as heavy as real ones,
+and as incompressible. Rates count batches after the first few, from files that the system has in memory.
+Processor time is that of this process and its workers, so that its rate means something on a busy machine,
+too. With --step-batch the training step itself is timed on this machine's devices, in the same run.
 """
 
 import argparse
@@ -60,7 +60,8 @@ def write_folder(folder: Path, clips: int) -> None:
         examples = [random_clip(rng) for _ in group]
         frames += [example.features.frames for example in examples]
         write_shard(
-            folder / shard, [encode(example, ClipInfo(str(i))) for i, example in zip(group, examples)]
+            folder / shard,
+            [encode(example, ClipInfo(str(i))) for i, example in zip(group, examples, strict=True)],
         )
     names = [str(i) for i in range(clips)]
     zeros, ones = [0.0] * LANDMARK.size, [1.0] * LANDMARK.size
@@ -120,7 +121,8 @@ def report_weights(config: TrainConfig, source: RecordSource) -> None:
     disk = sum(Path(source.folder, shard).stat().st_size for shard in source.metadata.shards)
     seconds = sum(source.metadata.frames) / FRAME_RATE
     print(
-        f"on disk: {disk / len(source):,.0f} bytes a clip of {seconds / len(source):.1f} s, {disk / seconds:,.0f}/s"
+        f"on disk: {disk / len(source):,.0f} bytes a clip of {seconds / len(source):.1f} s, "
+        f"{disk / seconds:,.0f} a second"
     )
     crops = next(open_stream(config, source, 0, 4))
     weight = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(crops)) / 4
