@@ -94,7 +94,7 @@ def prepare(options: Options) -> None:
 
 def remove_if_empty(clips: Path, out: Path) -> None:
     """Leaves no folders behind where not one clip could be made."""
-    if not any(clips.glob("*.clip")):
+    if not any(clips.glob("[!.]*.clip")):
         shutil.rmtree(clips)
         with contextlib.suppress(OSError):  # it holds something else
             out.rmdir()

@@ -43,13 +43,13 @@ def tree(tmp_path) -> ChallengeTree:
 def test_killed_and_run_again(tree, tmp_path):
     out = tmp_path / "killed"
     process = subprocess.Popen(command(tree, out, "--workers", "2"), start_new_session=True)
-    while not list(out.glob(".clips/*.clip")):
+    while not list(out.glob(".clips/[!.]*.clip")):
         assert process.poll() is None, "finished before it was killed"
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (out / "metadata.json").exists()
-    marked = {mark(path) for path in out.glob(".clips/*.clip")}
+    marked = {mark(path) for path in out.glob(".clips/[!.]*.clip")}
     assert marked
     done = subprocess.run(command(tree, out, "--workers", "2"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

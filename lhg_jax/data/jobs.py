@@ -105,11 +105,13 @@ def make_clips_on_beam(jobs: Sequence[Job], folder: Path, runner: str, options: 
     """
     try:
         import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.options.pipeline_options import PipelineOptions, TypeOptions
     except ImportError as error:
         raise MissingExtraError("--runner", "beam") from error
+    settings = PipelineOptions(list(options))
+    settings.view_as(TypeOptions).pipeline_type_check = False  # it cannot compare protocols
     try:
-        pipeline = beam.Pipeline(runner=runner, options=PipelineOptions(list(options)))
+        pipeline = beam.Pipeline(runner=runner, options=settings)
     except ValueError as error:
         raise UserError(f"--runner {runner}: {str(error).splitlines()[0]}") from error
     with pipeline:
