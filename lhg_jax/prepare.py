@@ -13,12 +13,16 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from lhg_jax.errors import UserError, run_cli
 from lhg_jax.progress import console
+
+if TYPE_CHECKING:
+    from lhg_jax.data.clip_files import LeftOut, Listing
+    from lhg_jax.data.jobs import Job
 
 CLIPS = ".clips"  # folder of finished clips inside the output, while it is being made
 
@@ -114,8 +118,8 @@ class Plan:
     name: str
     origin: str
     seed: int
-    jobs: Sequence
-    left_out: Sequence
+    jobs: Sequence["Job"]
+    left_out: Sequence["LeftOut"]
 
 
 def make_plan(options: Options) -> Plan:
@@ -155,7 +159,7 @@ def _plan_folder(options: Options, root: Path) -> Plan:
     return _plan_media("dyads", root, read_folder(root, options.split, options.coefficients), options)
 
 
-def _plan_media(name: str, root: Path, listing, options: Options) -> Plan:
+def _plan_media(name: str, root: Path, listing: "Listing", options: Options) -> Plan:
     from lhg_jax.data.extraction import MediaJob, Recipe
 
     recipe = Recipe(asr=options.asr, audio=options.audio)

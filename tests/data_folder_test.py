@@ -10,7 +10,6 @@ from lhg_jax.data import extraction
 from lhg_jax.data.clip_files import LeftOut
 from lhg_jax.data.folder import read_folder
 from lhg_jax.data.records import open_source
-from lhg_jax.data.schema import single
 from lhg_jax.errors import UserError, run_cli
 from lhg_jax.motion import LANDMARK, Motion, save_motion
 
@@ -79,7 +78,7 @@ def test_tracked_dyad(tmp_path, monkeypatch):
     assert source.metadata.uuids == ["a"]
     assert source.space == LANDMARK
     assert source.info(0).motion_source == "tracked"
-    example = single(source[0])
+    example = source[0]
     moved = example.features.motion[:, LANDMARK.slice("trans")][:, 0]
     assert np.ptp(moved) > 5 * np.ptp(example.target[:, LANDMARK.slice("trans")][:, 0])
     assert sorted(set(example.features.word_of_frame)) == [0, 1, 2]

@@ -143,6 +143,14 @@ def test_random_crops_reach_both_ends():
     assert firsts == {float(value) for value in example.target[: 14 - CROP + 1, 0]}
 
 
+def test_crops_of_half_precision_are_single():
+    example = MemorySource().clips[0]
+    halves = {name: getattr(example.features, name).astype(np.float16) for name in ("log_mel", "word_table")}
+    cut = crop(dataclasses.replace(example, features=example.features.replace(**halves)), 3, CROP)
+    assert cut.features.log_mel.dtype == cut.features.word_table.dtype == np.float32
+    np.testing.assert_array_equal(cut.features.log_mel, halves["log_mel"][6 : 6 + mel_steps(CROP)])
+
+
 def test_offset_moves_sound_and_words_against_both_motions():
     example = random_example(np.random.default_rng(3), 40, words=9)
     moved = set()

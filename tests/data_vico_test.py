@@ -11,7 +11,6 @@ from data_vico_tree import FRAMES, ChallengeTree, FullTree, write_coefficients, 
 from lhg_jax import prepare
 from lhg_jax.data import extraction
 from lhg_jax.data.records import open_source, read_metadata
-from lhg_jax.data.schema import single
 from lhg_jax.data.vico import read_vico
 from lhg_jax.errors import UserError, run_cli
 from lhg_jax.features import mel_steps
@@ -114,7 +113,7 @@ def test_a_clip_holds_what_its_files_hold(tmp_path, prepared):
     assert (info.video_id, info.speaker_id, info.listener_id) == ("some_video", "20", "10")
     assert (info.attitude, info.motion_source) == ("positive", "precomputed")
     assert info.uuid == hashlib.sha256("\n".join((row[2], row[3], row[1])).encode()).hexdigest()[:12]
-    example = single(source[0])
+    example = source[0]
     assert example.features.log_mel.shape == (mel_steps(FRAMES), 128)
     np.testing.assert_array_equal(example.target[:, DEEP3D_CROP.slice("exp")], listener[:, 80:144])
     np.testing.assert_array_equal(example.target[:, DEEP3D_CROP.slice("angle")], listener[:, 224:227])
@@ -167,6 +166,9 @@ def test_finished_clips_are_not_made_again(tmp_path, prepared, monkeypatch):
     tree.write_tables()
     prepared(tree)
     assert made == ["a", "b", "c", "b", "d"]
+    next((tmp_path / "out").glob("*array_record*")).unlink()
+    prepared(tree)
+    assert made == ["a", "b", "c", "b", "d", "a", "b", "c", "d"]
     assert open_source(tmp_path / "out").metadata.uuids == ["a", "b", "c", "d"]
     assert not (tmp_path / "out" / ".clips").exists()
 

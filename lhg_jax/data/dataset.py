@@ -63,10 +63,8 @@ class DataSet:
 
 def is_complete(folder: Path, jobs: Sequence[Job]) -> bool:
     """Whether the folder holds the clips of these jobs and no others, in this order."""
-    if not (folder / METADATA).is_file():
-        return False
-    wanted = {split: [job.key for job in jobs] for split, jobs in by_split(jobs).items()}
-    return wanted == {split: metadata.keys for split, metadata in read_metadata(folder).items()}
+    wanted = {split: [job.key for job in some] for split, some in by_split(jobs).items()}
+    return wanted == {split: metadata.keys for split, metadata in _present(folder).items()}
 
 
 def require_same_origin(folder: Path, source: str, seed: int) -> None:
@@ -81,10 +79,8 @@ def require_same_origin(folder: Path, source: str, seed: int) -> None:
 
 def reuse_clips(folder: Path, jobs: Sequence[Job], clips: Path) -> None:
     """Takes finished clips out of the folder's present shards, so that they need not be made again."""
-    if not (folder / METADATA).is_file():
-        return
     wanted = {job.key for job in jobs}
-    for metadata in read_metadata(folder).values():
+    for metadata in _present(folder).values():
         source = RecordSource(folder, metadata)
         for number, key in enumerate(metadata.keys):
             if key in wanted and not clip_path(clips, key).exists():
@@ -133,7 +129,11 @@ def by_split(jobs: Sequence[Job]) -> Mapping[str, list[Job]]:
 
 
 def _present(folder: Path) -> Mapping[str, Metadata]:
-    return read_metadata(folder) if (folder / METADATA).is_file() else {}
+    """The splits whose shards are all there."""
+    splits = read_metadata(folder) if (folder / METADATA).is_file() else {}
+    return {
+        n: split for n, split in splits.items() if all((folder / shard).is_file() for shard in split.shards)
+    }
 
 
 def _common_space(jobs: Sequence[Job], clips: Path) -> CoefficientSpace:

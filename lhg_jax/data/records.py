@@ -122,7 +122,9 @@ def read_metadata(folder: str | os.PathLike) -> dict[str, Metadata]:
             f"{folder}: no prepared clips here (write them with python -m lhg_jax.prepare)"
         ) from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder}/{METADATA}: cannot be read ({error})") from error
+        raise UserError(
+            f"{folder}/{METADATA}: cannot be read ({error}; prepare the data again, into a new folder)"
+        ) from error
     for split in splits.values():
         if split.space not in SPACES:
             raise UserError(f"{folder}: unknown coefficient space {split.space!r}")

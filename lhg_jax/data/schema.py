@@ -107,7 +107,7 @@ def encode(example: Example, info: ClipInfo) -> bytes:
 
 
 def decode(record: bytes, index: int) -> Example:
-    """Bytes -> example in the precision of the disk; `single` makes it float32.
+    """Bytes -> example in the precision of the disk; crops are made float32 (`features.pad_features`).
 
     Arrays are views into the record and cannot be written to. Raises `UserError` for anything that `encode`
     did not write.
@@ -125,14 +125,6 @@ def decode_info(record: bytes, index: int) -> ClipInfo:
     """Who and what the clip in a record is. Raises as `decode` does."""
     feature = _parse(record, index)
     return ClipInfo(**{name: feature[name].bytes_list.value[0].decode() for name in TEXTS})
-
-
-def single(example: Example) -> Example:
-    """The example with its features in float32, what the model computes with."""
-    features = example.features
-    halves = {n: getattr(features, n) for n in FIELDS if DTYPES[n] == np.float16}
-    features = features.replace(**{n: np.asarray(array, np.float32) for n, array in halves.items()})
-    return Example(features, example.target, example.index)
 
 
 def _parse(record: bytes, index: int):

@@ -5,7 +5,8 @@
 Without --folder, clips of 8-20 s of random numbers are written to a temporary folder: as heavy as real ones,
 and as incompressible. Rates count batches after the first few, from files that the system has in memory.
 Processor time is that of this process and its workers, so that its rate means something on a busy machine,
-too. With --step-batch the training step itself is timed on this machine's devices, in the same run.
+too. The times of the stages are of one thread, the fastest of 200 calls each, and say what limits the loader.
+With --step-batch the training step itself is timed on this machine's devices, in the same run.
 """
 
 import argparse
@@ -13,15 +14,17 @@ import dataclasses
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 
 from lhg_jax.config import TrainConfig, load_config
-from lhg_jax.data.pipeline import TrainStream, to_devices
+from lhg_jax.data.augment import augment
+from lhg_jax.data.pipeline import TrainStream, random_crop, to_devices
 from lhg_jax.data.records import Metadata, RecordSource, open_source, write_metadata, write_shard
-from lhg_jax.data.schema import ClipInfo, Example, encode
+from lhg_jax.data.schema import ClipInfo, Example, decode, encode, stack
 from lhg_jax.data.tfds_files import shard_name
 from lhg_jax.features import SpeakerFeatures, mel_steps
 from lhg_jax.motion import FRAME_RATE, LANDMARK
@@ -31,6 +34,7 @@ from lhg_jax.training.sharding import batch_sharding
 WORD_SIZE = 384  # of the default encoder
 WORDS_PER_S = 2.1
 CLIPS_PER_SHARD = 16
+STACKED = 32  # crops in the batch that is stacked for its time
 
 
 def random_clip(rng: np.random.Generator) -> Example:
@@ -102,6 +106,33 @@ def measure_loader(
     return clips / (time.perf_counter() - start), clips / (processor_seconds(workers) - used)
 
 
+def measure_stages(config: TrainConfig, source: RecordSource, repeats: int = 200) -> dict[str, float]:
+    """Microseconds of processor time a clip spends in each stage, in one thread; fastest of some calls."""
+    rng = np.random.default_rng(0)
+    record, frames = source.record(0), config.data.crop_frames
+    clip = source[0]
+    cut = random_crop(clip, frames, rng)
+    stages = {
+        "read": lambda: source.record(int(rng.integers(len(source)))),
+        "decode": lambda: decode(record, 0),
+        "crop": lambda: random_crop(clip, frames, rng),
+        "augment": lambda: augment(cut, config.augment, rng),
+        "stack": lambda: stack([cut] * STACKED),
+    }
+    return {
+        name: fastest_us(call, repeats) / (STACKED if name == "stack" else 1) for name, call in stages.items()
+    }
+
+
+def fastest_us(call: Callable[[], object], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.process_time_ns()
+        call()
+        times.append(time.process_time_ns() - start)
+    return min(times) / 1000
+
+
 def measure_step(config: TrainConfig, source: RecordSource, batch: int, steps: int) -> float:
     """Clips per second that the training step takes, fastest of some steps."""
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=batch))
@@ -147,6 +178,9 @@ def main() -> None:
             write_folder(Path(temporary), args.clips)
         source = open_source(args.folder or temporary)
         report_weights(config, source)
+        stages = measure_stages(config, source)
+        print(", ".join(f"{name} {us:.0f}" for name, us in stages.items()), end=" us a clip, ")
+        print(f"{1e6 / sum(stages.values()):,.0f} clips/s in one thread")
         for workers in args.workers:
             wall, processor = measure_loader(config, source, workers, args.seconds)
             print(f"{workers} workers: {wall:,.0f} clips/s, {processor:,.0f} per second of one core")
