@@ -1,10 +1,10 @@
-# make install | demo | test | test-slow | check | demo-model
+# make install | demo | test | test-slow | check | demo-model | export-env
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install install-test demo demo-model test test-slow check format lint types clean
+.PHONY: install install-test demo demo-model export-env test test-slow check format lint types clean
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
@@ -34,6 +34,15 @@ demo-model: $(VENV)/.installed-train
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
 	$(BIN)/python tools/export_demo.py --workdir out/demo
 
+# jax2onnx pins an old orbax: the listener's ONNX export has an environment of its own.
+export-env: .venv-export/.installed
+
+.venv-export/.installed: setup.py constraints.txt
+	$(PYTHON) -m venv .venv-export
+	grep -v -i '^orbax' constraints.txt > .venv-export/constraints.txt
+	.venv-export/bin/pip install --quiet --disable-pip-version-check -c .venv-export/constraints.txt -e '.[export]'
+	@touch $@
+
 test: install-test
 	$(BIN)/python -m pytest -q
 
@@ -52,4 +61,4 @@ types: install-test
 check: lint types test
 
 clean:
-	rm -rf $(VENV) out build *.egg-info
+	rm -rf $(VENV) .venv-export out build *.egg-info

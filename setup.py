@@ -42,8 +42,21 @@ TORCH = ["torch==2.13.0"]
 STAGES = [*TORCH, *ONNX, "onnxscript>=0.5"]
 TF = ["tensorflow-cpu>=2.20"]
 BEAM = ["apache-beam>=2.69"]
+# jax2onnx pins an old orbax: `make export-env` puts it into an environment of its own.
+EXPORT = [*ONNX, "jax2onnx>=0.17"]
 LINT = ["ruff>=0.9", "mypy>=1.13"]
-TEST = [*PIPELINE, *TRAIN, *SYNTHETIC, *STAGES, *TF, *BEAM, *LINT, "pytest>=8", "beartype>=0.20"]
+TEST = [
+    *PIPELINE,
+    *TRAIN,
+    *SYNTHETIC,
+    *STAGES,
+    *TF,
+    *BEAM,
+    *LINT,
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "beartype>=0.20",
+]
 
 setup(
     name="lhg_jax",
@@ -65,6 +78,7 @@ setup(
         "stages": STAGES,
         "tf": TF,
         "beam": BEAM,
+        "export": EXPORT,
         "lint": LINT,
         "test": TEST,
     },

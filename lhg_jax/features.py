@@ -6,6 +6,7 @@ import flax.struct
 import numpy as np
 
 Array = Any  # numpy on the way in, jax inside a jitted function
+Size = Any  # int, or a symbolic dimension where a function is exported
 
 MFCC_SIZE = 39  # 13 coefficients + delta + delta-delta
 MEL_BANDS = 128
@@ -13,12 +14,12 @@ MEL_FLOOR_DB = -80.0  # silence; 0 dB is the loudest step of a clip
 MFCC_RATE = 30  # rows/s, one row a motion frame
 
 
-def encoder_frames(frames: int) -> int:
+def encoder_frames(frames: Size) -> Size:
     """T': the least integer >= `frames` with T' mod 4 = 2, on which all levels of the audio encoder agree."""
     return frames + (2 - frames) % 4
 
 
-def mel_steps(frames: int) -> int:
+def mel_steps(frames: Size) -> Size:
     """Number of log-mel steps that go with `frames` motion frames: 2T' + 2 (DESIGN section 3)."""
     return 2 * encoder_frames(frames) + 2
 
@@ -45,7 +46,7 @@ class SpeakerFeatures(flax.struct.PyTreeNode):
     valid: Array
 
     @property
-    def frames(self) -> int:
+    def frames(self) -> Size:
         """T, padding included."""
         return self.valid.shape[-1]
 

@@ -35,7 +35,7 @@ class AudioFusion(nn.Module):
         """Frames outside the mask are not read and come out as zero."""
         x = jnp.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
         x = nn.Dense(self.size, dtype=self.dtype, name="mix")(x)
-        x = jnp.where(mask_BT[..., None], x, 0)[:, :, None]
+        x = jnp.where(mask_BT[..., None], x, 0.0)[:, :, None]
         kernel = (self.taps, 1)
         for i in range(self.blocks):
             block = SEBlock(self.size, kernel=kernel, causal=self.causal, dtype=self.dtype, name=f"block{i}")
@@ -69,4 +69,4 @@ class CrossModalFusion(nn.Module):
         e_BTD = nn.relu(nn.Dense(self.size, dtype=self.dtype, name="join")(joint))
         e_BTD = nn.LayerNorm(dtype=jnp.float32, name="norm")(e_BTD.astype(jnp.float32)).astype(self.dtype)
         past_BTD = nn.Dense(self.size, use_bias=False, dtype=self.dtype, name="past")(motion_BTC)
-        return e_BTD + jnp.where(has_motion_B11, past_BTD, 0)
+        return e_BTD + jnp.where(has_motion_B11, past_BTD, 0.0)

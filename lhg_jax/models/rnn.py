@@ -79,7 +79,7 @@ class _Stack(nn.Module):
         masks = tuple(_flip(mask_TB1, suffix) for suffix in self.directions)
         y, last = type(self).scan(tuple(gates), tuple(w), tuple(b), states, masks)
         y = [_flip(y_TBH, suffix) for y_TBH, suffix in zip(y, self.directions, strict=True)]
-        return jnp.where(mask_TB1, jnp.concatenate(y, -1), 0), last
+        return jnp.where(mask_TB1, jnp.concatenate(y, -1), 0.0), last
 
     def _run(self, x_BTC: Array, lengths_B: Array, states: tuple[Array, ...], deterministic: bool):
         """All layers; `states` and the states returned are arrays [layers * directions, B, H]."""
@@ -87,7 +87,7 @@ class _Stack(nn.Module):
         count = len(self.directions)
         mask_TB1 = (jnp.arange(x_BTC.shape[1])[:, None] < lengths_B[None])[..., None]
         # Whatever stands in the padding, even NaN, must not reach the weight gradients.
-        x_TBC = jnp.where(mask_TB1, jnp.swapaxes(x_BTC, 0, 1), 0).astype(self.dtype)
+        x_TBC = jnp.where(mask_TB1, jnp.swapaxes(x_BTC, 0, 1), 0.0).astype(self.dtype)
         states = tuple(state.astype(rnn_kernels.carry_dtype(self.dtype)) for state in states)
         last = []
         for layer in range(self.layers):
