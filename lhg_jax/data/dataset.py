@@ -64,7 +64,7 @@ class DataSet:
 def is_complete(folder: Path, jobs: Sequence[Job]) -> bool:
     """Whether the folder holds the clips of these jobs and no others, in this order."""
     wanted = {split: [job.key for job in some] for split, some in by_split(jobs).items()}
-    return wanted == {split: metadata.keys for split, metadata in _present(folder).items()}
+    return bool(jobs) and wanted == {split: metadata.keys for split, metadata in _present(folder).items()}
 
 
 def require_same_origin(folder: Path, source: str, seed: int) -> None:

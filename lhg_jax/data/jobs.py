@@ -46,11 +46,16 @@ def reason_path(folder: Path, key: str) -> Path:
 
 
 def make_clip(job: Job, folder: Path) -> None:
-    """Makes a clip's file, unless it is there; of a clip that cannot be used, the file with the reason."""
+    """Makes a clip's file, unless it is there; of a clip that cannot be used, the file with the reason.
+
+    Raises `MissingExtraError`: that is not the clip's fault.
+    """
     if clip_path(folder, job.key).exists():
         return
     try:
         example, info = job.make()
+    except MissingExtraError:
+        raise
     except UserError as error:
         with replacing(reason_path(folder, job.key)) as temporary:
             temporary.write_text(str(error), encoding="utf-8")

@@ -98,12 +98,16 @@ def print_left_out(left_out: Sequence[LeftOut], console: Console) -> None:
 
 
 def save_report(data: DataSet, summary: dict[str, Any]) -> None:
-    """Writes FOLDER/report/report.json, lengths.png and coefficients.png."""
-    folder = data.folder / FOLDER
-    with replacing(folder / "report.json") as temporary:
+    """Writes FOLDER/report/report.json and the pictures."""
+    with replacing(data.folder / FOLDER / "report.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False), encoding="utf-8")
-    _save(folder / "lengths.png", _plot_lengths, data)
-    _save(folder / "coefficients.png", _plot_coefficients, data)
+    save_pictures(data)
+
+
+def save_pictures(data: DataSet) -> None:
+    """Writes FOLDER/report/lengths.png and coefficients.png."""
+    _save(data.folder / FOLDER / "lengths.png", _plot_lengths, data)
+    _save(data.folder / FOLDER / "coefficients.png", _plot_coefficients, data)
 
 
 def _save(path: Path, plot, data: DataSet) -> None:
