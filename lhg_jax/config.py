@@ -66,6 +66,8 @@ class AugmentConfig:
     """Most noise on the speaker's angles, degrees (`landmark` space only)."""
     tracking_trans: float = 0.0
     """Most noise on the speaker's translation, interocular distances (`landmark` space only)."""
+    offset_frames: int = 0
+    """Sound and words are up to so many frames early or late against both motions, as in loose recordings."""
 
 
 @dataclasses.dataclass(frozen=True)

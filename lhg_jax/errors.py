@@ -15,6 +15,10 @@ class MissingExtraError(UserError):
 
     def __init__(self, what: str, extra: str):
         super().__init__(f"{what} needs more packages: pip install '.[{extra}]' in the repository")
+        self.what, self.extra = what, extra
+
+    def __reduce__(self):
+        return type(self), (self.what, self.extra)  # it crosses from worker processes
 
 
 @contextlib.contextmanager

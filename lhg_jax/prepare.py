@@ -1,22 +1,30 @@
-"""`python -m lhg_jax.prepare --source synthetic --hours 2 --out DIR`: clips -> a folder that training reads.
+"""`python -m lhg_jax.prepare`: conversations -> a folder of clips that training reads, and TFDS.
 
-Interrupted preparations go on where they stopped: finished shards are not made again.
+--source synthetic --hours 2     simulated dyads, which need no data
+--source vico --root DIR         ViCo as published: the challenge's layout or the full data set
+--source folder --root DIR       NAME.speaker.mp4 and NAME.listener.mp4
+
+Interrupted preparations go on where they stopped: finished clips are not made again.
 """
 
+import contextlib
 import dataclasses
-import functools
-import multiprocessing
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from lhg_jax.errors import UserError, run_cli
-from lhg_jax.progress import StageTimes, console
-from lhg_jax.workers import worker_environment
+from lhg_jax.progress import console
 
-CLIPS_PER_SHARD = 16
+if TYPE_CHECKING:
+    from lhg_jax.data.clip_files import LeftOut, Listing
+    from lhg_jax.data.jobs import Job
+
+CLIPS = ".clips"  # folder of finished clips inside the output, while it is being made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,78 +32,139 @@ class Options:
     """Prepares clips for training: the speaker's features and both people's motion, in ArrayRecord shards."""
 
     out: Path
-    """Folder for the shards; created where it does not exist."""
-    source: Literal["synthetic"] = "synthetic"
+    """Folder of the data set; created where it does not exist."""
+    source: Literal["synthetic", "vico", "folder"] = "synthetic"
     """Where clips come from: `synthetic` dyads need no data."""
+    root: Path | None = None
+    """vico, folder: the data as they are."""
     hours: float = 2.0
-    """Length of all clips together, about, > 0."""
+    """synthetic: length of all clips together, about, > 0."""
     seed: int = 0
-    """Of the simulator, >= 0."""
+    """synthetic: of the simulator, >= 0."""
     split: Literal["train", "valid", "test"] = "train"
-    """No two splits share a dyad."""
+    """synthetic, folder: the split all clips belong to. No two splits share a synthetic dyad."""
+    splits: dict[str, str] = dataclasses.field(default_factory=dict)
+    """vico: further names of splits there, and what they are: `--splits held_out test`."""
+    coefficients: Path | None = None
+    """vico, folder: .mat or .npz files in place of tracking, named like the videos."""
+    transcripts: Path | None = None
+    """vico: transcripts in place of recognition, named like the clips or their sound."""
+    asr: Literal["pocketsphinx", "none"] = "pocketsphinx"
+    """vico, folder: recogniser for clips without a transcript (English)."""
+    audio: Literal["full", "vico_compat"] = "full"
+    """vico, folder: `vico_compat` puts the ViCo baseline's own audio features in the place of the MFCC."""
     workers: int = 0
     """Processes; 0: one for each core."""
+    runner: str = ""
+    """Make the clips on Apache Beam with this runner, e.g. DirectRunner; its workers see the same paths."""
+    runner_options: tuple[str, ...] = ()
+    """Of the runner, as Beam spells them: `--runner-options=--direct_num_workers=4`."""
 
 
 def prepare(options: Options) -> None:
-    """Makes the shards that are missing, then the metadata. Raises `UserError` for options without sense."""
-    from lhg_jax.data.records import describe_shards, write_metadata
-    from lhg_jax.data.synthetic import dyads_for_hours, split_seed
-    from lhg_jax.motion import LANDMARK
+    """Makes the clips that are missing, then the data set. Raises `UserError` for options without sense."""
+    from lhg_jax.data import dataset, jobs, preparation_report
+    from lhg_jax.data.clip_files import LeftOut
 
-    if options.hours <= 0 or options.seed < 0 or options.workers < 0:
-        raise UserError("prepare: --hours must be positive, --seed and --workers not negative")
-    seed, count = split_seed(options.seed, options.split), dyads_for_hours(options.hours)
+    plan = make_plan(options)
+    clips = options.out / CLIPS
+    if dataset.is_complete(options.out, plan.jobs):
+        console.print(f"{options.out}: is prepared already", soft_wrap=True)
+        preparation_report.print_left_out(plan.left_out, console)
+        return
+    dataset.require_same_origin(options.out, plan.origin, plan.seed)
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
+        clips.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{options.out}: cannot be created ({error.strerror})") from error
-    jobs = [range(first, min(first + CLIPS_PER_SHARD, count)) for first in range(0, count, CLIPS_PER_SHARD)]
-    # Names say seed and clips, so a folder that holds another set is never taken for this one.
-    names = [f"synthetic-{seed}-{job.start:06d}-{job.stop:06d}.array_record" for job in jobs]
-    missing = [
-        (options.out / name, job)
-        for name, job in zip(names, jobs, strict=True)
-        if not (options.out / name).exists()
-    ]
-    make_shards(missing, seed, options.workers or os.cpu_count() or 1, done=len(jobs) - len(missing))
-    metadata = describe_shards(options.out, names, space=LANDMARK, source="synthetic", seed=seed)
-    write_metadata(options.out, metadata)
-    console.print(f"{options.out}: {count} clips, {metadata.hours:.2f} hours")
+    dataset.reuse_clips(options.out, plan.jobs, clips)
+    if options.runner:
+        jobs.make_clips_on_beam(plan.jobs, clips, options.runner, options.runner_options)
+    else:
+        jobs.make_clips(plan.jobs, clips, options.workers or os.cpu_count() or 1)
+    reasons = [(job.uuid, jobs.left_out_reason(job, clips)) for job in plan.jobs]
+    left_out = [*plan.left_out, *(LeftOut(uuid, reason) for uuid, reason in reasons if reason)]
+    try:
+        data = dataset.write_dataset(options.out, plan.name, plan.jobs, clips, plan.origin, plan.seed)
+    except UserError:
+        preparation_report.print_left_out(left_out, console)
+        remove_if_empty(clips, options.out)
+        raise
+    summary = preparation_report.summarise(data, left_out)
+    preparation_report.save_report(data, summary)
+    preparation_report.print_summary(summary, console)
+    jobs.remove_clips(clips)
 
 
-def make_shards(jobs: list[tuple[Path, range]], seed: int, workers: int, done: int) -> None:
-    """Makes the shards in worker processes; `done` of them existed before."""
-    times = StageTimes()
-    with times.stage("shards", total=len(jobs) + done) as advance:
-        for _ in range(done):
-            advance()
-        if not jobs:
-            return
-        context = multiprocessing.get_context("spawn")
-        with worker_environment(), context.Pool(min(workers, len(jobs))) as pool:
-            for _ in pool.imap_unordered(functools.partial(make_shard, seed), jobs):
-                advance()
+def remove_if_empty(clips: Path, out: Path) -> None:
+    """Leaves no folders behind where not one clip could be made."""
+    if not any(clips.glob("[!.]*.clip")):
+        shutil.rmtree(clips)
+        with contextlib.suppress(OSError):  # it holds something else
+            out.rmdir()
 
 
-def make_shard(seed: int, job: tuple[Path, range]) -> None:
-    """Synthesises the dyads of one shard and writes it (in a worker)."""
-    from lhg_jax.data.records import write_shard
-    from lhg_jax.data.schema import make_example
-    from lhg_jax.data.synthetic import synthesise
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be made.
 
-    path, indices = job
-    encoder = word_encoder()
-    dyads = (synthesise(seed, index) for index in indices)
-    write_shard(path, ((dyad.uuid, make_example(dyad, encoder)) for dyad in dyads))
+    Attributes:
+      name: of the data set, for TFDS.
+      origin, seed: `source` and `seed` of `records.Metadata`.
+      jobs: the clips.
+      left_out: what cannot be used, known from the names of the files alone.
+    """
+
+    name: str
+    origin: str
+    seed: int
+    jobs: Sequence["Job"]
+    left_out: Sequence["LeftOut"]
 
 
-@functools.cache
-def word_encoder():
-    """The word encoder of this process, loaded once."""
-    from lhg_jax.speech.bert import BertEncoder
+def make_plan(options: Options) -> Plan:
+    """Lists the clips of the source."""
+    if options.hours <= 0 or options.seed < 0 or options.workers < 0:
+        raise UserError("prepare: --hours must be positive, --seed and --workers not negative")
+    if options.source == "synthetic":
+        return _plan_synthetic(options)
+    if options.root is None:
+        raise UserError(f"--source {options.source} needs --root DIR, the folder of the data")
+    for path in (options.coefficients, options.transcripts):
+        if path is not None and not path.is_dir():
+            raise UserError(f"{path}: no such folder")
+    return (
+        _plan_vico(options, options.root) if options.source == "vico" else _plan_folder(options, options.root)
+    )
 
-    return BertEncoder.load(None)
+
+def _plan_synthetic(options: Options) -> Plan:
+    from lhg_jax.data.synthetic import split_seed
+    from lhg_jax.data.synthetic_clips import synthetic_jobs
+
+    jobs = synthetic_jobs(options.hours, options.seed, options.split)
+    return Plan("synthetic_dyads", "synthetic", split_seed(options.seed, options.split), jobs, ())
+
+
+def _plan_vico(options: Options, root: Path) -> Plan:
+    from lhg_jax.data.vico import read_vico
+
+    listing = read_vico(root, options.coefficients, options.transcripts, options.splits)
+    return _plan_media("vico", root, listing, options)
+
+
+def _plan_folder(options: Options, root: Path) -> Plan:
+    from lhg_jax.data.folder import read_folder
+
+    return _plan_media("dyads", root, read_folder(root, options.split, options.coefficients), options)
+
+
+def _plan_media(name: str, root: Path, listing: "Listing", options: Options) -> Plan:
+    from lhg_jax.data.extraction import MediaJob, Recipe
+
+    recipe = Recipe(asr=options.asr, audio=options.audio)
+    jobs = [MediaJob.plan(clip, recipe) for clip in listing.clips]
+    return Plan(name, str(root.resolve()), -1, jobs, listing.left_out)
 
 
 def main() -> None:

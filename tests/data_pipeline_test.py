@@ -74,6 +74,18 @@ def test_batches_do_not_depend_on_workers():
     assert_equal(take(stream(), 5), take(stream(workers=2), 5))
 
 
+@pytest.mark.slow
+def test_restored_with_another_number_of_workers():
+    original = stream(workers=2)
+    take(original, 3)
+    state = original.get_state()
+    expected = take(original, 4)
+    for workers in (0, 1):
+        restored = stream(workers=workers)
+        restored.set_state(state)
+        assert_equal(take(restored, 4), expected)
+
+
 def test_restored_stream_goes_on_with_the_same_batches():
     original = stream()
     take(original, 3)
@@ -129,6 +141,48 @@ def test_random_crops_reach_both_ends():
     rng = np.random.default_rng(0)
     firsts = {float(random_crop(example, CROP, rng).target[0, 0]) for _ in range(60)}
     assert firsts == {float(value) for value in example.target[: 14 - CROP + 1, 0]}
+
+
+def test_crops_of_half_precision_are_single():
+    example = MemorySource().clips[0]
+    halves = {name: getattr(example.features, name).astype(np.float16) for name in ("log_mel", "word_table")}
+    cut = crop(dataclasses.replace(example, features=example.features.replace(**halves)), 3, CROP)
+    assert cut.features.log_mel.dtype == cut.features.word_table.dtype == np.float32
+    np.testing.assert_array_equal(cut.features.log_mel, halves["log_mel"][6 : 6 + mel_steps(CROP)])
+
+
+def test_offset_moves_sound_and_words_against_both_motions():
+    example = random_example(np.random.default_rng(3), 40, words=9)
+    moved = set()
+    for seed in range(30):
+        cut = random_crop(example, CROP, np.random.default_rng(seed), offset_frames=2)
+        start = int(np.flatnonzero(example.target[:, 0] == cut.target[0, 0])[0])
+        np.testing.assert_array_equal(cut.features.motion, example.features.motion[start : start + CROP])
+        heard = int(np.flatnonzero(example.features.mfcc[:, 0] == cut.features.mfcc[0, 0])[0])
+        mel = example.features.log_mel[2 * heard : 2 * heard + mel_steps(CROP)]
+        np.testing.assert_array_equal(cut.features.log_mel, mel)
+        moved.add(heard - start)
+    assert moved == {-2, -1, 0, 1, 2}
+
+
+def test_features_that_do_not_follow_the_log_mel_cannot_be_augmented():
+    source = MemorySource()
+    silent = [np.zeros((clip.features.frames, 45), np.float32) for clip in source.clips]
+    source.clips = [
+        dataclasses.replace(clip, features=clip.features.replace(mfcc=mfcc))
+        for clip, mfcc in zip(source.clips, silent, strict=True)
+    ]
+    with pytest.raises(UserError, match=r"augment.gain_db, .* must be 0: .* \(--audio vico_compat\)"):
+        stream(source)
+    assert next(stream(source, augment=NO_CHANGE)).features.mfcc.shape[-1] == 45
+
+
+def test_noise_has_its_size_and_differs_between_crops():
+    log_mel = np.full((mel_steps(CROP), 128), -40, np.float32)
+    config = dataclasses.replace(NO_CHANGE, noise_db=3.0)
+    noise = [augmentation.augment_log_mel(log_mel, config, np.random.default_rng(i)) + 40 for i in range(300)]
+    assert np.std(noise) == pytest.approx(3 / np.sqrt(3), rel=0.1)  # mean square of uniform [0, 3]
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.1
 
 
 def test_short_clip_is_padded():

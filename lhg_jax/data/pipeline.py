@@ -12,10 +12,10 @@ import numpy as np
 from absl import flags
 
 from lhg_jax.config import AugmentConfig, DataConfig
-from lhg_jax.data.augment import augment
+from lhg_jax.data.augment import augment, changes_sound
 from lhg_jax.data.schema import Batch, Example, stack
 from lhg_jax.errors import MissingExtraError, UserError
-from lhg_jax.features import crop_features
+from lhg_jax.features import MFCC_SIZE, crop_features
 from lhg_jax.motion import LANDMARK, CoefficientSpace
 
 
@@ -38,17 +38,28 @@ def word_capacity(frames: int) -> int:
 
 
 def crop(example: Example, start: int, frames: int) -> Example:
-    """Frames [start, start + frames) of one clip, padded where the clip ends earlier."""
+    """Frames [start, start + frames) of one clip in float32, padded where the clip ends earlier."""
     features = crop_features(example.features, start, frames, word_capacity(frames))
-    target = example.target[start : start + frames]
-    target = np.pad(target, [(0, frames - len(target)), (0, 0)])
+    target = np.zeros((frames, example.target.shape[1]), np.float32)
+    part = example.target[start : start + frames]
+    target[: len(part)] = part
     return Example(features, target, example.index)
 
 
-def random_crop(example: Example, frames: int, rng: np.random.Generator) -> Example:
-    """A crop that starts anywhere where it still fits."""
-    start = int(rng.integers(0, max(example.features.frames - frames, 0) + 1))
-    return crop(example, start, frames)
+def random_crop(example: Example, frames: int, rng: np.random.Generator, offset_frames: int = 0) -> Example:
+    """A crop that starts anywhere where it still fits.
+
+    Its sound and words start up to `offset_frames` earlier or later in the clip, as far as they fit, too.
+    """
+    last = max(example.features.frames - frames, 0)
+    start = int(rng.integers(0, last + 1))
+    cut = crop(example, start, frames)
+    if not offset_frames:
+        return cut
+    offset = int(rng.integers(-offset_frames, offset_frames + 1))
+    heard = crop(example, min(max(start + offset, 0), last), frames).features
+    features = heard.replace(motion=cut.features.motion, valid=cut.features.valid)
+    return Example(features, cut.target, cut.index)
 
 
 class TrainStream:
@@ -78,6 +89,11 @@ class TrainStream:
         used = [name for name in landmark_only if getattr(augmentation, name)]
         if used and source.space != LANDMARK:
             raise UserError(f"augment.{used[0]} must be 0: it is not defined in space {source.space.name!r}")
+        if changes_sound(augmentation) and source[0].features.mfcc.shape[-1] != MFCC_SIZE:
+            raise UserError(
+                "augment.gain_db, noise_db, time_masks and band_masks must be 0: the audio features of these "
+                "clips (--audio vico_compat) do not follow from the log-mel"
+            )
         self._data = data
         change = _TrainTransform(data.crop_frames, augmentation)
         stream = _grain().MapDataset.source(source).seed(seed).shuffle().repeat().random_map(change)
@@ -123,7 +139,8 @@ class _TrainTransform:
         self._augmentation = augmentation
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
-        return augment(random_crop(example, self._frames, rng), self._augmentation, rng)
+        cut = random_crop(example, self._frames, rng, self._augmentation.offset_frames)
+        return augment(cut, self._augmentation, rng)
 
 
 def eval_batches(
@@ -152,7 +169,11 @@ def _eval_example(source: Source, number: int, frames: int) -> Example:
 
 
 def to_devices(batches: Iterator[Batch], sharding: jax.sharding.Sharding) -> Iterator[Batch]:
-    """Local batches of each process -> global arrays laid out by `sharding`."""
+    """Local batches of each process -> global arrays laid out by `sharding`.
+
+    The copy is only begun here. The training loop asks for batch n + 1 when step n is under way, so it is on
+    the devices when the step has ended; more batches ahead would leave the saved place behind the stream's.
+    """
     for batch in batches:
         yield jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
 

@@ -1,4 +1,4 @@
-"""Folders of clips: ArrayRecord shards and a metadata.json that says what is in them."""
+"""Folders of clips: ArrayRecord shards and a metadata.json that says what is in them; also a TFDS dataset."""
 
 import dataclasses
 import json
@@ -7,26 +7,30 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
-from lhg_jax.data.schema import Example, decode, decode_uuid, encode
+from lhg_jax.atomic import replacing
+from lhg_jax.data.schema import ClipInfo, Example, decode, decode_info
 from lhg_jax.errors import MissingExtraError, UserError
-from lhg_jax.motion import SPACES, CoefficientSpace
+from lhg_jax.motion import FRAME_RATE, SPACES, CoefficientSpace
 
 METADATA = "metadata.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What a folder holds.
+    """What one split of a folder holds.
 
     Attributes:
       space: name of the coefficient space of all motions.
-      source: where the clips come from, e.g. `synthetic`.
+      source: where the clips come from: `synthetic`, or the folder they were read from.
       seed: of the simulator; -1 for real clips.
       frames: number of frames of each clip, in order.
       uuids: name of each clip, in order.
+      keys: what each clip was made of and how, as a hash (`jobs.Job.key`), in order.
       shards: file names, in order.
-      mean, std: of each coefficient over both people's valid frames, in its own unit.
+      mean, std: of each coefficient over both people's valid frames of the folder's training split (of all
+        its splits, where it has none for training), in its own unit.
     """
 
     space: str
@@ -34,6 +38,7 @@ class Metadata:
     seed: int
     frames: list[int]
     uuids: list[str]
+    keys: list[str]
     shards: list[str]
     mean: list[float]
     std: list[float]
@@ -41,88 +46,106 @@ class Metadata:
     @property
     def hours(self) -> float:
         """Length of all clips."""
-        return sum(self.frames) / 30 / 3600
+        return sum(self.frames) / FRAME_RATE / 3600
 
 
-def write_shard(path: str | os.PathLike, clips: Iterable[tuple[str, Example]]) -> None:
-    """Writes (uuid, example) pairs to an ArrayRecord file, which gets its name only when it is complete.
+@dataclasses.dataclass
+class Moments:
+    """Sums from which mean and standard deviation of each column follow; float64: order hardly matters.
+
+    Attributes:
+      count: rows seen.
+      total, squares: sums of the columns and of their squares.
+    """
+
+    count: int
+    total: Float[np.ndarray, "coeff"]
+    squares: Float[np.ndarray, "coeff"]
+
+    @classmethod
+    def empty(cls, size: int) -> "Moments":
+        """Of no rows of `size` columns."""
+        return cls(0, np.zeros(size), np.zeros(size))
+
+    def add(self, rows: Float[np.ndarray, "rows coeff"]) -> None:
+        """Takes in more rows."""
+        rows = rows.astype(np.float64)
+        self.count += len(rows)
+        self.total += rows.sum(axis=0)
+        self.squares += (rows**2).sum(axis=0)
+
+    def merge(self, other: "Moments") -> None:
+        """Takes in another's rows."""
+        self.count += other.count
+        self.total = self.total + other.total
+        self.squares = self.squares + other.squares
+
+    @property
+    def mean(self) -> Float[np.ndarray, "coeff"]:
+        """Zeros without rows."""
+        return self.total / max(self.count, 1)
+
+    @property
+    def std(self) -> Float[np.ndarray, "coeff"]:
+        """With the number of rows as divisor."""
+        return np.sqrt(np.maximum(self.squares / max(self.count, 1) - self.mean**2, 0))
+
+
+def write_shard(path: str | os.PathLike, records: Iterable[bytes]) -> None:
+    """Writes records (`schema.encode`) to an ArrayRecord file, which gets its name only when it is complete.
 
     A clip is one uncompressed record: crops are read at random, and half-precision features hardly compress.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    writer = _array_record().ArrayRecordWriter(str(temporary), "group_size:1,uncompressed")
-    try:
-        for uuid, example in clips:
-            writer.write(encode(example, uuid))
-        writer.close()
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        writer = _array_record().ArrayRecordWriter(str(temporary), "group_size:1,uncompressed")
+        try:
+            for record in records:
+                writer.write(record)
+        finally:
+            writer.close()
 
 
-def describe_shards(
-    folder: str | os.PathLike, shards: list[str], *, space: CoefficientSpace, source: str, seed: int
-) -> Metadata:
-    """Reads finished shards once and gathers what the metadata says of them."""
-    records = _data_source()([str(Path(folder, name)) for name in shards])
-    frames, uuids, count = [], [], 0
-    total, squares = np.zeros(space.size), np.zeros(space.size)
-    for number in range(len(records)):
-        record = records[number]
-        example = decode(record, number)
-        frames.append(example.features.frames)
-        uuids.append(decode_uuid(record, number))
-        rows = [example.target[example.features.valid]]
-        if example.features.has_motion:
-            rows.append(example.features.motion[example.features.valid])
-        values = np.concatenate(rows).astype(np.float64)
-        count += len(values)
-        total += values.sum(axis=0)
-        squares += (values**2).sum(axis=0)
-    mean = total / max(count, 1)
-    std = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
-    return Metadata(space.name, source, seed, frames, uuids, shards, mean.tolist(), std.tolist())
-
-
-def write_metadata(folder: str | os.PathLike, metadata: Metadata) -> None:
+def write_metadata(folder: str | os.PathLike, splits: dict[str, Metadata]) -> None:
     """Writes metadata.json, atomically; it comes last, so a folder that has one is complete."""
-    path = Path(folder, METADATA)
-    temporary = path.with_name(f".{METADATA}.{os.getpid()}.part")
-    temporary.write_text(json.dumps(dataclasses.asdict(metadata)), encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(Path(folder, METADATA)) as temporary:
+        text = json.dumps({name: dataclasses.asdict(split) for name, split in splits.items()})
+        temporary.write_text(text, encoding="utf-8")
 
 
-def read_metadata(folder: str | os.PathLike) -> Metadata:
-    """Raises `UserError` where the folder is missing, unfinished or not ours."""
+def read_metadata(folder: str | os.PathLike) -> dict[str, Metadata]:
+    """Metadata of each split. Raises `UserError` where the folder is missing, unfinished or not ours."""
     try:
-        metadata = Metadata(**json.loads(Path(folder, METADATA).read_text(encoding="utf-8")))
-    except FileNotFoundError:
+        contents = json.loads(Path(folder, METADATA).read_text(encoding="utf-8"))
+        splits = {name: Metadata(**split) for name, split in contents.items()}
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{folder}: no prepared clips here (write them with python -m lhg_jax.prepare)"
         ) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{folder}/{METADATA}: cannot be read ({error})") from error
-    if metadata.space not in SPACES:
-        raise UserError(f"{folder}: unknown coefficient space {metadata.space!r}")
-    return metadata
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{folder}/{METADATA}: cannot be read ({error}; prepare the data again, into a new folder)"
+        ) from error
+    for split in splits.values():
+        if split.space not in SPACES:
+            raise UserError(f"{folder}: unknown coefficient space {split.space!r}")
+    return splits
 
 
 class RecordSource:
-    """Random access to the clips of a folder; can be sent to worker processes."""
+    """Random access to the clips of one split; can be sent to worker processes."""
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike, metadata: Metadata):
         """Raises `UserError` where the folder is not what its metadata says."""
         self.folder = str(folder)
-        self.metadata = read_metadata(folder)
-        paths = [str(Path(folder, name)) for name in self.metadata.shards]
+        self.metadata = metadata
+        paths = [str(Path(folder, name)) for name in metadata.shards]
         for path in paths:
             if not Path(path).is_file():
                 raise UserError(f"{path}: shard is missing (prepare the data again)")
         self._records = _data_source()(paths)
-        if len(self._records) != len(self.metadata.uuids):
+        if len(self._records) != len(metadata.uuids):
             raise UserError(
-                f"{folder}: {len(self._records)} clips, but {METADATA} lists {len(self.metadata.uuids)}"
+                f"{folder}: {len(self._records)} clips, but {METADATA} lists {len(metadata.uuids)}"
             )
 
     @property
@@ -134,12 +157,37 @@ class RecordSource:
         return len(self._records)
 
     def __getitem__(self, index: int) -> Example:
+        """In the precision of the disk: `pipeline.crop` makes float32 of what it cuts out."""
         return decode(self._records[int(index)], int(index))
 
+    def info(self, index: int) -> ClipInfo:
+        """Who and what a clip is."""
+        return decode_info(self._records[int(index)], int(index))
 
-def open_source(folder: str | os.PathLike) -> RecordSource:
-    """The clips of a folder that `python -m lhg_jax.prepare` wrote."""
-    return RecordSource(folder)
+    def record(self, index: int) -> bytes:
+        """The bytes of a clip."""
+        return self._records[int(index)]
+
+
+def open_source(path: str | os.PathLike) -> RecordSource:
+    """The clips that `python -m lhg_jax.prepare` wrote.
+
+    Args:
+      path: the folder, where it has one split; else FOLDER/SPLIT, e.g. `out/vico/train`.
+
+    Raises:
+      UserError: nothing prepared there, several splits and none chosen, or an unknown one.
+    """
+    folder, chosen = Path(path), None
+    if not Path(path, METADATA).is_file() and Path(path).parent.joinpath(METADATA).is_file():
+        folder, chosen = folder.parent, folder.name
+    splits = read_metadata(folder)
+    if chosen is None and len(splits) == 1:
+        chosen = next(iter(splits))
+    if chosen not in splits:
+        what = "holds several splits" if chosen is None else f"has no split {chosen!r}"
+        raise UserError(f"{folder}: {what} (name one: {', '.join(f'{folder}/{name}' for name in splits)})")
+    return RecordSource(folder, splits[chosen])
 
 
 def _array_record():

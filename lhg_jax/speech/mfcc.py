@@ -1,5 +1,6 @@
 """MFCC with first and second differences, one row a motion frame (DESIGN section 3)."""
 
+import functools
 import math
 
 import numpy as np
@@ -31,6 +32,7 @@ def mfcc_of_log_mel(log_mel: Float[np.ndarray, "steps 128"], frames: int) -> Flo
     return np.concatenate([static, _difference(static, 1), _difference(static, 2)], axis=1)
 
 
+@functools.cache
 def _dct() -> Float[np.ndarray, "13 128"]:
     """The first rows of the orthonormal DCT-II."""
     row, band = np.arange(COEFFICIENTS)[:, None], np.arange(MEL_BANDS)
@@ -41,9 +43,13 @@ def _dct() -> Float[np.ndarray, "13 128"]:
 
 def _difference(rows: Float[np.ndarray, "frames coeff"], order: int) -> Float[np.ndarray, "frames coeff"]:
     """Derivative of the polynomial of degree `order` fitted to 9 frames, per frame (Savitzky-Golay)."""
+    padded = np.concatenate([rows[:1]] * HALF_WIDTH + [rows] + [rows[-1:]] * HALF_WIDTH)
+    kernel = _difference_kernel(order)
+    return sum(weight * padded[first : first + len(rows)] for first, weight in enumerate(kernel))
+
+
+@functools.cache
+def _difference_kernel(order: int) -> Float[np.ndarray, "9"]:
     offsets = np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
     fit = np.linalg.pinv(np.vander(offsets, order + 1, increasing=True))
-    kernel = (math.factorial(order) * fit[order]).astype(np.float32)
-    padded = np.pad(rows, [(HALF_WIDTH, HALF_WIDTH), (0, 0)], mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, len(kernel), axis=0)
-    return windows @ kernel
+    return (math.factorial(order) * fit[order]).astype(np.float32)

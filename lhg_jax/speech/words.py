@@ -37,6 +37,12 @@ def frame_words(words: list[Word], frames: int) -> Int[np.ndarray, "frames"]:
     return word_of_frame
 
 
+def to_json(words: list[Word]) -> str:
+    """Words as the .json that `read_transcript` reads; times to the millisecond."""
+    rows = [{"word": w.text, "start": round(w.start_s, 3), "end": round(w.end_s, 3)} for w in words]
+    return json.dumps(rows, ensure_ascii=False)
+
+
 class _SyntaxError(Exception):
     """What is wrong in a transcript; `read_transcript` puts the path before it."""
 

@@ -1,0 +1,100 @@
+"""Coefficients that another program has measured: Deep3DFaceRecon's and ViCo's `.mat`, the same as `.npz`."""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from lhg_jax.errors import MissingExtraError, UserError
+from lhg_jax.motion import DEEP3D, DEEP3D_CROP, Motion, load_motion
+
+# Columns of `coeff`, as Deep3DFaceRecon gives them: id 80, exp 64, tex 80, angle 3, gamma 27, trans 3.
+COEFF_SIZE = 257
+COEFF_PARTS = {"exp": slice(80, 144), "angle": slice(224, 227), "trans": slice(254, 257)}
+# Columns of `transform_params`: W, H, scale, x, y of each frame's crop.
+CROP_COLUMNS = slice(2, 5)
+# Columns of ViCo's `angle.exp.trans`; the crop is there in spite of the name, but for some files of 70.
+VICO_KEY = "angle.exp.trans"
+VICO_PARTS = {"angle": slice(0, 3), "exp": slice(3, 67), "trans": slice(67, 70), "crop": slice(70, 73)}
+
+
+def read_coefficients(path: str | os.PathLike) -> Motion:
+    """The motion in a file of coefficients, 30 frames/s, its columns in the order of our spaces.
+
+    Read are: `coeff` [T, 257] with or without `transform_params` [T, 5] (Deep3DFaceRecon, PIRenderer, ViCo);
+    `angle.exp.trans` [T, 73] or [T, 70] (ViCo's training files); both as `.mat` and as `.npz`; and the `.npz`
+    of `save_motion`, in whatever space that says.
+
+    Returns:
+      In `DEEP3D_CROP` where the file holds the crops, else in `DEEP3D`.
+
+    Raises:
+      UserError: not there, another kind of file, other shapes, or values that are not finite.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file")
+    suffix = Path(path).suffix.lower()
+    if suffix == ".mat":
+        return _motion(path, _read_mat(path))
+    if suffix != ".npz":
+        raise UserError(f"{path}: coefficients are read from .mat or .npz")
+    arrays = _read_npz(path)
+    return load_motion(path) if "values" in arrays else _motion(path, arrays)
+
+
+def _motion(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> Motion:
+    if "coeff" in arrays:
+        coeff = _rows(path, "coeff", arrays["coeff"], (COEFF_SIZE,))
+        parts = {name: coeff[:, columns] for name, columns in COEFF_PARTS.items()}
+        if "transform_params" in arrays:
+            crops = _rows(path, "transform_params", arrays["transform_params"], (5,))
+            if len(crops) != len(coeff):
+                raise UserError(f"{path}: {len(coeff)} rows of coeff, but {len(crops)} of transform_params")
+            parts["crop"] = crops[:, CROP_COLUMNS]
+    elif VICO_KEY in arrays:
+        rows = _rows(path, VICO_KEY, arrays[VICO_KEY], (70, 73))
+        parts = {n: rows[:, columns] for n, columns in VICO_PARTS.items() if columns.stop <= rows.shape[1]}
+    else:
+        raise UserError(
+            f"{path}: holds neither coeff nor {VICO_KEY} (it holds {', '.join(arrays) or 'nothing'})"
+        )
+    space = DEEP3D_CROP if "crop" in parts else DEEP3D
+    values = np.concatenate([parts[part.name] for part in space.parts], axis=1)
+    if not np.isfinite(values).all():
+        raise UserError(f"{path}: holds values that are not finite")
+    return Motion(space, values)
+
+
+def _rows(
+    path: str | os.PathLike, name: str, array: np.ndarray, widths: tuple[int, ...]
+) -> Float[np.ndarray, "frames columns"]:
+    if array.ndim != 2 or array.shape[1] not in widths or not len(array) or array.dtype.kind != "f":
+        expected = " or ".join(str(width) for width in widths)
+        raise UserError(
+            f"{path}: {name} is {array.dtype} {list(array.shape)}, not float [frames, {expected}]"
+        )
+    return array.astype(np.float32)
+
+
+def _read_mat(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ImportError:  # pragma: no cover
+        raise MissingExtraError("reading .mat files", "pipeline") from None
+    try:
+        contents = loadmat(path, appendmat=False)
+    except (NotImplementedError, MatReadError, OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: not a .mat file of version 7 or older") from error
+    return {name: array for name, array in contents.items() if not name.startswith("__")}
+
+
+def _read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not an .npz file of arrays") from error

@@ -1,0 +1,193 @@
+"""How fast the loader makes training batches, and what a clip weighs: `python tools/bench/pipeline.py`.
+
+    python tools/bench/pipeline.py [--config FILE] [--folder DIR] [--workers 0 2] [--step-batch 8]
+
+Without --folder, clips of 8-20 s of random numbers are written to a temporary folder: as heavy as real ones,
+and as incompressible. Rates count batches after the first few, from files that the system has in memory.
+Processor time is that of this process and its workers, so that its rate means something on a busy machine,
+too. The times of the stages are of one thread, the fastest of 200 calls each, and say what limits the loader.
+With --step-batch the training step itself is timed on this machine's devices, in the same run.
+"""
+
+import argparse
+import dataclasses
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from lhg_jax.config import TrainConfig, load_config
+from lhg_jax.data.augment import augment
+from lhg_jax.data.pipeline import TrainStream, random_crop, to_devices
+from lhg_jax.data.records import Metadata, RecordSource, open_source, write_metadata, write_shard
+from lhg_jax.data.schema import ClipInfo, Example, decode, encode, stack
+from lhg_jax.data.tfds_files import shard_name
+from lhg_jax.features import SpeakerFeatures, mel_steps
+from lhg_jax.motion import FRAME_RATE, LANDMARK
+from lhg_jax.training.loop import Run
+from lhg_jax.training.sharding import batch_sharding
+
+WORD_SIZE = 384  # of the default encoder
+WORDS_PER_S = 2.1
+CLIPS_PER_SHARD = 16
+STACKED = 32  # crops in the batch that is stacked for its time
+
+
+def random_clip(rng: np.random.Generator) -> Example:
+    """8-20 s of numbers in the ranges of real features."""
+    frames = int(rng.uniform(8, 20) * FRAME_RATE)
+    words = round(frames / FRAME_RATE * WORDS_PER_S)
+    motion = rng.normal(0, 0.1, (2, frames, LANDMARK.size)).astype(np.float32)
+    features = SpeakerFeatures(
+        log_mel=rng.uniform(-80, 0, (mel_steps(frames), 128)).astype(np.float32),
+        mfcc=rng.normal(0, 10, (frames, 39)).astype(np.float32),
+        word_table=rng.normal(size=(words + 1, WORD_SIZE)).astype(np.float32),
+        word_of_frame=np.sort(rng.integers(0, words + 1, frames)).astype(np.int32),
+        motion=motion[0],
+        has_motion=np.array(True),
+        valid=np.ones(frames, bool),
+    )
+    return Example(features, motion[1], np.int32(0))
+
+
+def write_folder(folder: Path, clips: int) -> None:
+    """A folder of random clips."""
+    rng = np.random.default_rng(0)
+    groups = [range(first, min(first + CLIPS_PER_SHARD, clips)) for first in range(0, clips, CLIPS_PER_SHARD)]
+    shards = [shard_name("bench", "train", number, len(groups)) for number in range(len(groups))]
+    frames = []
+    for shard, group in zip(shards, groups, strict=True):
+        examples = [random_clip(rng) for _ in group]
+        frames += [example.features.frames for example in examples]
+        write_shard(
+            folder / shard,
+            [encode(example, ClipInfo(str(i))) for i, example in zip(group, examples, strict=True)],
+        )
+    names = [str(i) for i in range(clips)]
+    zeros, ones = [0.0] * LANDMARK.size, [1.0] * LANDMARK.size
+    write_metadata(
+        folder, {"train": Metadata("landmark", "bench", 0, frames, names, names, shards, zeros, ones)}
+    )
+
+
+def open_stream(config: TrainConfig, source: RecordSource, workers: int, batch: int) -> TrainStream:
+    data = dataclasses.replace(config.data, workers=workers)
+    return TrainStream(source, data, config.augment, batch_size=batch, seed=0)
+
+
+def processor_seconds(workers: int) -> float:
+    """Of this process, plus that of children that have ended, plus that of running ones (Linux)."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    total = time.process_time()
+    if workers:
+        for child in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+            for pid in child.read_text().split():
+                fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                total += (int(fields[11]) + int(fields[12])) / ticks
+    return total
+
+
+def measure_loader(
+    config: TrainConfig, source: RecordSource, workers: int, seconds: float
+) -> tuple[float, float]:
+    """Clips per second of the clock, and of processor time."""
+    stream = open_stream(config, source, workers, config.train.batch_size)
+    for _ in range(max(2, 2 * workers)):
+        next(stream)
+    start, used, batches = time.perf_counter(), processor_seconds(workers), 0
+    while time.perf_counter() - start < seconds:
+        next(stream)
+        batches += 1
+    clips = batches * config.train.batch_size
+    return clips / (time.perf_counter() - start), clips / (processor_seconds(workers) - used)
+
+
+def measure_stages(config: TrainConfig, source: RecordSource, repeats: int = 200) -> dict[str, float]:
+    """Microseconds of processor time a clip spends in each stage, in one thread; fastest of some calls."""
+    rng = np.random.default_rng(0)
+    record, frames = source.record(0), config.data.crop_frames
+    clip = source[0]
+    cut = random_crop(clip, frames, rng)
+    stages = {
+        "read": lambda: source.record(int(rng.integers(len(source)))),
+        "decode": lambda: decode(record, 0),
+        "crop": lambda: random_crop(clip, frames, rng),
+        "augment": lambda: augment(cut, config.augment, rng),
+        "stack": lambda: stack([cut] * STACKED),
+    }
+    return {
+        name: fastest_us(call, repeats) / (STACKED if name == "stack" else 1) for name, call in stages.items()
+    }
+
+
+def fastest_us(call: Callable[[], object], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.process_time_ns()
+        call()
+        times.append(time.process_time_ns() - start)
+    return min(times) / 1000
+
+
+def measure_step(config: TrainConfig, source: RecordSource, batch: int, steps: int) -> float:
+    """Clips per second that the training step takes, fastest of some steps."""
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=batch))
+    run = Run(config, source.space, None)
+    state = run.fresh_state(source)
+    crops = next(to_devices(open_stream(config, source, 0, batch), batch_sharding(run.mesh)))
+    times = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        state, metrics = run.step(state, crops, run.key)
+        jax.block_until_ready(metrics)
+        times.append(time.perf_counter() - start)
+    return batch / min(times[1:])
+
+
+def report_weights(config: TrainConfig, source: RecordSource) -> None:
+    disk = sum(Path(source.folder, shard).stat().st_size for shard in source.metadata.shards)
+    seconds = sum(source.metadata.frames) / FRAME_RATE
+    print(
+        f"on disk: {disk / len(source):,.0f} bytes a clip of {seconds / len(source):.1f} s, "
+        f"{disk / seconds:,.0f} a second"
+    )
+    crops = next(open_stream(config, source, 0, 4))
+    weight = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(crops)) / 4
+    print(f"in a batch: {weight:,.0f} bytes a crop of {config.data.crop_frames} frames")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default="configs/lhg_base.py")
+    parser.add_argument("--folder")
+    parser.add_argument("--clips", type=int, default=320, help="random clips to write")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each measurement of the loader")
+    parser.add_argument("--step-batch", type=int, default=0, help="0: do not time the step")
+    parser.add_argument("--steps", type=int, default=3)
+    args = parser.parse_args()
+    config = load_config(args.config)
+    with tempfile.TemporaryDirectory() as temporary:
+        if not args.folder:
+            write_folder(Path(temporary), args.clips)
+        source = open_source(args.folder or temporary)
+        report_weights(config, source)
+        stages = measure_stages(config, source)
+        print(", ".join(f"{name} {us:.0f}" for name, us in stages.items()), end=" us a clip, ")
+        print(f"{1e6 / sum(stages.values()):,.0f} clips/s in one thread")
+        for workers in args.workers:
+            wall, processor = measure_loader(config, source, workers, args.seconds)
+            print(f"{workers} workers: {wall:,.0f} clips/s, {processor:,.0f} per second of one core")
+        if args.step_batch:
+            step = measure_step(config, source, args.step_batch, args.steps)
+            print(f"the step takes {step:,.1f} clips/s on {jax.devices()[0].device_kind}")
+
+
+if __name__ == "__main__":
+    main()
