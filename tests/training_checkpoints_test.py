@@ -7,8 +7,9 @@ from training_toy import ToyListener, random_batch
 from lhg_jax.config import CheckpointConfig, OptimizerConfig
 from lhg_jax.errors import UserError
 from lhg_jax.training.checkpoints import Checkpoints, restore_variables
+from lhg_jax.training.optimizer import make_optimizer
 from lhg_jax.training.sharding import create_sharded, make_mesh
-from lhg_jax.training.state import init_state, make_optimizer
+from lhg_jax.training.state import init_state
 
 ZERO, ONE = np.zeros(70, np.float32), np.ones(70, np.float32)
 
