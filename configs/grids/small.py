@@ -32,7 +32,7 @@ NAMES = (
     "ablation_causal",
     "ablation_no_motion_constraint",
 )
-STEPS = 400
+STEPS = 200
 SMALL = {
     "audio_filters": (4, 8, 8, 16),
     "audio_depths": (1, 1, 1, 1),
@@ -65,10 +65,10 @@ def small(name: str):
         ),
         train=LoopConfig(batch_size=8, steps=STEPS, seed=0, log_every=20, eval_every=STEPS),
         optimizer=OptimizerConfig(
-            learning_rate=3e-3, warmup_steps=40, weight_decay=0.01, clip_norm=1.0, ema_decay=0.99
+            learning_rate=3e-3, warmup_steps=20, weight_decay=0.01, clip_norm=1.0, ema_decay=0.99
         ),
         augment=AugmentConfig(drop_motion=0.0, drop_words=0.0),
-        checkpoint=CheckpointConfig(every=200, keep=1),
+        checkpoint=CheckpointConfig(every=100, keep=1),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 # Dense bfloat16 peak of one device as JAX counts them, FLOP/s, from the vendors' data sheets.
 PEAKS = {
@@ -51,15 +52,25 @@ def _count_equation(equation: Any) -> int:
         left = equation.invars[0].aval.shape
         return 2 * equation.outvars[0].aval.size * math.prod(left[axis] for axis in contracted)
     if name == "conv_general_dilated":
-        kernel = equation.invars[1].aval
-        outputs = kernel.shape[params["dimension_numbers"].rhs_spec[0]]
-        # The zeros that a transposed convolution puts between its inputs are no work.
-        products = equation.outvars[0].aval.size * (kernel.size // outputs)
-        return 2 * products // math.prod(params["lhs_dilation"])
+        return _count_convolution(equation)
     inner = [_count(jaxpr) for jaxpr in _inner(params)]
     if name == "scan":
         return params["length"] * sum(inner)
     return max(inner, default=0) if name == "cond" else sum(inner)
+
+
+def _count_convolution(equation: Any) -> int:
+    """Products with real inputs only: neither padding nor the zeros between a transposed one's inputs."""
+    params, axes = equation.params, equation.params["dimension_numbers"]
+    inputs, kernel, outputs = (variable.aval.shape for variable in (*equation.invars[:2], *equation.outvars))
+    count = outputs[axes.out_spec[0]] * kernel[axes.rhs_spec[0]] * kernel[axes.rhs_spec[1]]
+    for i, (stride, (before, _)) in enumerate(zip(params["window_strides"], params["padding"], strict=True)):
+        spread, dilation = params["lhs_dilation"][i], params["rhs_dilation"][i]
+        taps = dilation * np.arange(kernel[axes.rhs_spec[2 + i]])
+        place = np.add.outer(stride * np.arange(outputs[axes.out_spec[2 + i]]) - before, taps)
+        last = spread * (inputs[axes.lhs_spec[2 + i]] - 1)
+        count *= int(((place >= 0) & (place <= last) & (place % spread == 0)).sum())
+    return 2 * count
 
 
 def _inner(params: dict[str, Any]) -> Iterator[Any]:

@@ -120,7 +120,8 @@ class StepLog:
         steps = len(self._history)
         values |= seconds | {"clips_per_s": steps * self._batch_size / max(sum(seconds.values()), 1e-9)}
         if self._peak:
-            values["mfu"] = steps * self._flops / (seconds["data_s"] + seconds["step_s"]) / self._peak
+            busy_s = max(seconds["data_s"] + seconds["step_s"], 1e-9)
+            values["mfu"] = steps * self._flops / busy_s / self._peak
         self._history.clear()
         self._seconds.clear()
         return values
