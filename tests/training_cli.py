@@ -12,6 +12,8 @@ import orbax.checkpoint as ocp
 from lhg_jax import config as configuration
 
 ROOT = Path(__file__).resolve().parent.parent
+# These runs take fewer steps than it takes to compile them well.
+QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 IMPORTS = (
     "from lhg_jax.config import *\n"
     "from lhg_jax.models.listener import ListenerConfig\n"
@@ -30,7 +32,7 @@ def start(config: Path, workdir: Path, *flags: str, devices: int = 1, cache: Pat
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{QUICK_COMPILATION} --xla_force_host_platform_device_count={devices}",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "PYTHONPATH": str(ROOT),
@@ -46,9 +48,13 @@ def start(config: Path, workdir: Path, *flags: str, devices: int = 1, cache: Pat
     )
 
 
-def finish(process: subprocess.Popen, code: int = 0, timeout_s: float = 600) -> str:
+def finish(process: subprocess.Popen, code: int = 0, timeout_s: float = 1800) -> str:
     """Waits for the end, and returns what was printed."""
-    output, _ = process.communicate(timeout=timeout_s)
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     assert process.returncode == code, output
     return output
 

@@ -50,7 +50,7 @@ def test_explicit_flags_come_before_the_cluster():
 @pytest.mark.parametrize(
     "processes, message",
     [
-        (Processes("host:12", 2), "--coordinator host:12 needs --process-id"),
+        (Processes("host:12", 2), "--coordinator host:12 needs --num-processes and --process-id"),
         (Processes("host:12"), "needs --num-processes and --process-id"),
         (Processes("", 2, 1), "need --coordinator HOST:PORT"),
         (Processes("host", 2, 1), "--coordinator host: not HOST:PORT"),

@@ -75,7 +75,9 @@ class Evaluation:
         scores = score(lambda clip: self._listen(variables, clip.example), self._dyads)
         return {f"probe_{name}": value for name, value in scores.items() if np.isfinite(value)}
 
-    def sample(self, state: TrainState) -> tuple[Float[np.ndarray, "frames coeff"], ...]:
+    def sample(
+        self, state: TrainState
+    ) -> tuple[Float[np.ndarray, "frames coeff"], Float[np.ndarray, "frames coeff"]]:
         """Predicted and true motion of the first held-out clip; every process has to call it."""
         clip = self._source[0]
         return self._listen(on_host(state.eval_variables, self._mesh), clip), clip.target
@@ -85,8 +87,8 @@ class Evaluation:
             batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], window)
             return np.asarray(self._apply(variables, batch, first[None]).motion[0])
 
-        lengths = {"window": WINDOW, "overlap": OVERLAP, "max_words": MAX_WORDS}
-        return generate(predict, clip.features, clip.target[0], **lengths)
+        features, first = clip.features, clip.target[0]
+        return generate(predict, features, first, window=WINDOW, overlap=OVERLAP, max_words=MAX_WORDS)
 
 
 class FrechetSums:

@@ -117,7 +117,8 @@ def run_steps(
                 writer.write(step, "eval", scores)
             if run.evaluation and loop.sample_every and step % loop.sample_every == 0:
                 with log.measure("eval_s"):
-                    samples.show(step, *run.evaluation.sample(state), run.evaluation.space)
+                    predicted, target = run.evaluation.sample(state)
+                    samples.show(step, predicted, target, run.evaluation.space)
             if checkpoints.is_due(step) or last or stopping:
                 with log.measure("save_s"):
                     checkpoints.save(state, stream.get_state(), scores)

@@ -40,24 +40,23 @@ def connect(processes: Processes, environment: Mapping[str, str] = os.environ) -
 
 def jax_arguments(processes: Processes, environment: Mapping[str, str]) -> dict[str, Any] | None:
     """Arguments of `jax.distributed.initialize`: empty where JAX asks the cluster; None for one process."""
-    explicit = {"--num-processes": processes.num_processes, "--process-id": processes.process_id}
-    missing = [flag for flag, value in explicit.items() if value is None]
-    if not processes.coordinator:
-        if len(missing) < len(explicit):
+    address, number, process = processes.coordinator, processes.num_processes, processes.process_id
+    if not address:
+        if number is not None or process is not None:
             raise UserError("--num-processes and --process-id need --coordinator HOST:PORT")
         detected = processes.detect == "on" or (processes.detect == "auto" and cluster(environment))
         return {} if detected else None
-    if missing:
-        raise UserError(f"--coordinator {processes.coordinator} needs {' and '.join(missing)}")
-    host, _, port = processes.coordinator.rpartition(":")
+    if number is None or process is None:
+        raise UserError(f"--coordinator {address} needs --num-processes and --process-id")
+    host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()):
-        raise UserError(f"--coordinator {processes.coordinator}: not HOST:PORT")
-    if not 0 <= processes.process_id < processes.num_processes:
-        raise UserError(f"--process-id {processes.process_id}: not in [0, {processes.num_processes})")
+        raise UserError(f"--coordinator {address}: not HOST:PORT")
+    if not 0 <= process < number:
+        raise UserError(f"--process-id {process}: not in [0, {number})")
     return {
-        "coordinator_address": processes.coordinator,
-        "num_processes": processes.num_processes,
-        "process_id": processes.process_id,
+        "coordinator_address": address,
+        "num_processes": number,
+        "process_id": process,
         "cluster_detection_method": "deactivate",
     }
 

@@ -52,8 +52,12 @@ class Run:
         )
         self.step = jax.jit(self._laid_out_step, donate_argnums=0)
         self.evaluation = Evaluation(config, self.model, self.mesh, held_out) if held_out else None
-        seed = jax.random.key(config.train.seed)
-        self.key = jax.device_put(jax.random.fold_in(seed, STEP_STREAM), replicated(self.mesh))
+        # Made on the mesh: with several processes an array of one of them cannot be put on all devices.
+        make_key = jax.jit(
+            lambda: jax.random.fold_in(jax.random.key(config.train.seed), STEP_STREAM),
+            out_shardings=replicated(self.mesh),
+        )
+        self.key = make_key()
 
     def fresh_state(self, source: RecordSource) -> TrainState:
         """The state before the first step, spread over the mesh."""
