@@ -10,6 +10,7 @@ import os
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from lhg_jax.errors import UserError
 from lhg_jax.models.listener import ListenerConfig
@@ -30,6 +31,8 @@ class DataConfig:
     """Evaluation clips are padded to this many frames, or cut to as many from their middle."""
     eval_batch_size: int = 16
     """Clips in one evaluation step, over all processes."""
+    probe_clips: int = 0
+    """Held-out synthetic dyads on which the rule probes are taken in an evaluation; 0: none."""
     threads: int = 2
     """Threads that read and cut clips in each process (or worker), >= 1."""
     workers: int = 0
@@ -68,6 +71,10 @@ class AugmentConfig:
     """Most noise on the speaker's translation, interocular distances (`landmark` space only)."""
     offset_frames: int = 0
     """Sound and words are up to so many frames early or late against both motions, as in loose recordings."""
+    coefficient_noise: float = 0.0
+    """Gaussian noise on the speaker's motion and the listener's first frame, >= 0 deviations (any space)."""
+    label_noise: float = 0.0
+    """Gaussian noise on the listener's other frames, which the loss compares with, >= 0 deviations."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,14 +99,20 @@ class LossConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with linear warm-up, then cosine decay to zero at the last step."""
+    """The rule that updates parameters, and its step size: linear warm-up, then a schedule."""
 
+    name: str = "adamw"
+    """Name in `training.optimizer.OPTIMIZERS`: adamw, lamb, lion, sgd (Nesterov momentum `beta1`)."""
+    schedule: str = "cosine"
+    """After the warm-up: cosine or linear (to zero at the last step), constant, rsqrt."""
     learning_rate: float = 1e-3
     """Peak step size, > 0."""
     warmup_steps: int = 500
     """Steps from 0 to the peak, in [0, steps)."""
     weight_decay: float = 0.01
     """Decoupled, on matrices and kernels only (not on biases and norm scales), >= 0."""
+    no_decay: tuple[str, ...] = ()
+    """Words in the paths of further parameters that do not decay, e.g. `gru`."""
     beta1: float = 0.9
     """Decay of the gradient's mean, in [0, 1)."""
     beta2: float = 0.999
@@ -118,6 +131,10 @@ class LoopConfig:
     """Crops in one step, over all processes and devices."""
     steps: int
     """Optimiser steps of the run."""
+    micro_batches: int = 1
+    """Parts of a batch whose gradients are averaged one after the other; less memory (docs/training.md)."""
+    remat: bool = False
+    """Keep only results of convolutions and matrix products for the backward pass; compute the rest again."""
     seed: int = 0
     """Every random number of the run follows from it."""
     log_every: int = 20
@@ -128,6 +145,8 @@ class LoopConfig:
     """Updates in a row that may be skipped for non-finite gradients before the run stops."""
     fsdp: int = 1
     """Devices that share one copy of the parameters; divides the number of devices."""
+    sample_every: int = 0
+    """Steps between pictures of what the listener does on a held-out clip; 0: none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +157,10 @@ class CheckpointConfig:
     """Steps between saves; there is one more after the last step."""
     keep: int = 3
     """Newest saves that are kept, >= 1."""
+    best: str = ""
+    """Metric of the evaluation whose best save is kept as well, e.g. `L_dec`; empty: none."""
+    best_is: Literal["lowest", "highest"] = "lowest"
+    """Which value of that metric is best."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,11 +177,28 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class Processes:
+    """How the processes of one run find each other (docs/training.md has recipes)."""
+
+    coordinator: str = ""
+    """HOST:PORT of process 0; with it --num-processes and --process-id are needed."""
+    num_processes: int | None = None
+    """Number of processes."""
+    process_id: int | None = None
+    """Of this process, from 0."""
+    detect: Literal["auto", "on", "off"] = "auto"
+    """Ask the cluster instead: where SLURM, Open MPI or GKE TPUs show, always, or never."""
+    timeout_s: int = 300
+    """Longest wait for the others, s."""
+
+
+@dataclasses.dataclass(frozen=True)
 class CommandLine:
     """What `python -m lhg_jax.train` was asked to do."""
 
     config: TrainConfig
     workdir: Path
+    processes: Processes
 
 
 def load_config(path: str | os.PathLike) -> TrainConfig:
@@ -179,26 +219,41 @@ def parse_command_line(args: Sequence[str] | None = None) -> CommandLine:
 
     Unknown keys and values of a wrong type end the process with code 2 and a message that names the key.
     """
-    import tyro  # only the command line needs it
-
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", default=None)
     known, rest = parser.parse_known_args(args)
     if known.config is None:
         raise UserError("--config FILE is missing (configs/ has some)")
-    defaults = load_config(known.config)
+    return _parse(load_config(known.config), rest)
 
-    def command_line(*, workdir: Path, config: TrainConfig = defaults) -> CommandLine:
+
+def _parse(defaults: TrainConfig, args: Sequence[str]) -> CommandLine:
+    import tyro  # only the command line needs it
+
+    alone = Processes()
+
+    def command_line(
+        *,
+        workdir: Path,
+        config: TrainConfig = defaults,
+        processes: tyro.conf.OmitArgPrefixes[Processes] = alone,
+    ) -> CommandLine:
         """Trains a listener; continues from the working folder's newest checkpoint where it has one.
 
         Args:
             workdir: Folder for checkpoints, metrics.jsonl and the exact settings.
             config: Overrides of the values in the --config file.
+            processes: How several processes find each other.
         """
-        return CommandLine(config, workdir)
+        return CommandLine(config, workdir, processes)
 
     markers = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
-    return tyro.cli(command_line, args=rest, config=markers, prog="python -m lhg_jax.train")
+    return tyro.cli(command_line, args=args, config=markers, prog="python -m lhg_jax.train")
+
+
+def with_overrides(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+    """`config` with `SECTION.KEY=VALUE` changes; bad ones end the process as `parse_command_line` says."""
+    return _parse(config, ["--workdir", ".", *(f"--config.{item}" for item in overrides)]).config
 
 
 def to_json(config: TrainConfig) -> str:

@@ -12,7 +12,9 @@ def main() -> None:
     """Trains, or continues what SIGTERM or a crash interrupted."""
     command = parse_command_line()
     from lhg_jax.training.loop import report, train  # after the cheap errors
+    from lhg_jax.training.processes import connect
 
+    connect(command.processes)
     summary = train(command.config, command.workdir)
     report(summary)
     if not summary.finished:

@@ -35,6 +35,7 @@ def test_every_field_is_documented():
             "OptimizerConfig",
             "LoopConfig",
             "CheckpointConfig",
+            "Processes",
         ):
             for field in dataclasses.fields(section):
                 after = source.split(f"class {name}")[1].split(f"\n    {field.name}: ")[1].split("\n")[1]

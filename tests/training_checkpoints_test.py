@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,12 +9,14 @@ from training_toy import ToyListener, random_batch
 from lhg_jax.config import CheckpointConfig, OptimizerConfig
 from lhg_jax.errors import UserError
 from lhg_jax.training.checkpoints import Checkpoints, restore_variables
+from lhg_jax.training.optimizer import make_optimizer
 from lhg_jax.training.sharding import create_sharded, make_mesh
-from lhg_jax.training.state import init_state, make_optimizer
+from lhg_jax.training.state import init_state
 
 ZERO, ONE = np.zeros(70, np.float32), np.ones(70, np.float32)
 
 
+@functools.cache
 def make_state(seed=0, devices=1):
     optimizer = make_optimizer(OptimizerConfig(warmup_steps=1), 10)
     batch = random_batch(0)
@@ -74,6 +78,56 @@ def test_damaged_newest_is_named_and_the_one_before_used(tmp_path, capsys):
     again.close()
     assert (int(restored.step), place) == (2, {"next_batch": 2})
     assert "checkpoints/4: cannot be restored" in capsys.readouterr().err.replace("\n", "")
+
+
+@pytest.mark.parametrize("part", ["state", "data", "_CHECKPOINT_METADATA"])
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_damage_of_any_kind_is_found_and_mended_by_the_next_save(tmp_path, part, keep, capsys):
+    saves = open_saves(tmp_path)
+    for step in (2, 4):
+        saves.save(at_step(make_state(step), step), {"next_batch": step})
+    saves.close()
+    damaged = tmp_path / "checkpoints" / "4" / part
+    for file in [damaged] if damaged.is_file() else [f for f in damaged.rglob("*") if f.is_file()]:
+        file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)])
+    again = open_saves(tmp_path)
+    restored, place = again.restore(make_state())
+    step = int(restored.step)
+    assert place == {"next_batch": step}
+    if part == "_CHECKPOINT_METADATA":  # says nothing that is needed: the save is whole
+        assert step == 4
+    else:
+        assert step == 2 and "checkpoints/4: cannot be restored" in capsys.readouterr().err.replace("\n", "")
+    again.save(at_step(make_state(7), 4), {"next_batch": 4})
+    again.close()
+    last = open_saves(tmp_path)
+    mended, _ = last.restore(make_state())
+    last.close()
+    expected = make_state(4 if step == 4 else 7).params
+    jax.tree.map(np.testing.assert_array_equal, mended.params, expected)
+
+
+@pytest.mark.parametrize("best_is, best", [("lowest", 4), ("highest", 2)])
+def test_best_save_is_kept_beside_the_newest(tmp_path, best_is, best):
+    config = CheckpointConfig(every=2, keep=1, best="L_dec", best_is=best_is)
+    saves = Checkpoints(tmp_path, config)
+    for step, score in ((2, 1.0), (4, 0.5), (6, float("nan")), (8, 0.9), (10, None)):
+        scores = None if score is None else {"L_dec": score, "exp_l1": 0.0}
+        saves.save(at_step(make_state(step), step), {"next_batch": step}, scores)
+    saves.close()
+    kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert kept == {str(best), "10"}
+    variables, step = restore_variables(tmp_path, make_state(), config)
+    assert step == best
+    jax.tree.map(np.testing.assert_array_equal, variables, make_state(best).eval_variables)
+    assert restore_variables(tmp_path, make_state())[1] == 10
+
+
+def test_best_metric_must_exist(tmp_path):
+    saves = Checkpoints(tmp_path, CheckpointConfig(best="accuracy"))
+    with pytest.raises(UserError, match=r"checkpoint.best: no metric 'accuracy' \(there are L_dec, exp_l1\)"):
+        saves.save(make_state(), {"next_batch": 0}, {"L_dec": 1.0, "exp_l1": 0.0})
+    saves.close()
 
 
 def test_save_of_another_model_is_refused(tmp_path):

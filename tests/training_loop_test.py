@@ -21,6 +21,7 @@ from lhg_jax.config import (
 from lhg_jax.errors import UserError
 from lhg_jax.models.vico_lstm import ViCoConfig
 from lhg_jax.training import loop
+from lhg_jax.training.logs import StepLog
 
 CROP = 6
 
@@ -52,17 +53,16 @@ def lines(workdir: Path, kind: str):
 
 
 def stop_after(monkeypatch, steps):
-    """Sends this process SIGTERM while it waits for metrics after `steps` steps."""
-    read, seen = loop.read, []
+    """Sends this process SIGTERM when the metrics of step `steps` come in, one step later."""
+    add, seen = StepLog.add, []
 
-    def read_and_stop(metrics, max_skipped):
-        if metrics is not None:
-            seen.append(metrics)
-            if len(seen) == steps:
-                os.kill(os.getpid(), signal.SIGTERM)
-        return read(metrics, max_skipped)
+    def add_and_stop(log, metrics):
+        seen.append(metrics)
+        if len([entry for entry in seen if entry is not None]) == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        add(log, metrics)
 
-    monkeypatch.setattr(loop, "read", read_and_stop)
+    monkeypatch.setattr(StepLog, "add", add_and_stop)
 
 
 def test_terminated_and_resumed_run_equals_an_uninterrupted_one(folder, tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_run_writes_settings_and_metrics(folder, tmp_path):
     )
     (evaluation,) = lines(tmp_path, "eval")
     assert evaluation["step"] == 2
-    assert {"L_dec", "exp_l1", "pose_l1", "pose_motion"} <= set(summary.evaluation)
+    assert {"L_dec", "exp_l1", "pose_l1", "pose_motion", "exp_frechet"} <= set(summary.evaluation)
     entry = lines(tmp_path, "train")[-1]
     assert {"loss", "grad_norm", "skipped", "data_s", "step_s", "save_s", "clips_per_s"} <= set(entry)
 
@@ -128,5 +128,5 @@ def test_settings_that_do_not_fit(folder, tmp_path):
 
 def test_workdir_that_cannot_be_written(folder, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file/run: cannot be written"):
+    with pytest.raises(UserError, match=r"file/run/config.json: cannot be written"):
         loop.train(make_config(folder), tmp_path / "file" / "run")

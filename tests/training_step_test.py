@@ -6,24 +6,26 @@ import numpy as np
 import pytest
 from training_toy import ToyListener, random_batch, toy_objective
 
-from lhg_jax.config import OptimizerConfig
+from lhg_jax.config import AugmentConfig, OptimizerConfig
+from lhg_jax.training.noise import make_noise, unchanged
+from lhg_jax.training.optimizer import make_optimizer
 from lhg_jax.training.sharding import batch_sharding, create_sharded, make_mesh, replicated
-from lhg_jax.training.state import decay_mask, init_state, make_optimizer
-from lhg_jax.training.step import ema_weight, eval_step, train_step
+from lhg_jax.training.state import init_state
+from lhg_jax.training.step import ema_weight, eval_step, gradient, train_step
 
 OPTIMIZER = OptimizerConfig(learning_rate=1e-2, warmup_steps=2, weight_decay=0.1, ema_decay=0.9)
 MEAN, STD = np.zeros(70, np.float32), np.full(70, 0.1, np.float32)
 
 
-def setup(dropout=0.0, steps=50, objective=toy_objective, devices=1, fsdp=1):
-    model = ToyListener(dropout)
+@functools.cache
+def setup(dropout=0.0, steps=50, objective=toy_objective, devices=1, fsdp=1, model=None, **options):
+    model = model or ToyListener(dropout)
     optimizer = make_optimizer(OPTIMIZER, steps)
     mesh = make_mesh(fsdp, jax.devices()[:devices])
     batch = random_batch(0)
     state = create_sharded(lambda: init_state(model, optimizer, batch, 3, MEAN, STD), mesh)
-    step = jax.jit(
-        functools.partial(train_step, model=model, objective=objective, optimizer=optimizer, ema_decay=0.9)
-    )
+    parts = {"model": model, "objective": objective, "optimizer": optimizer}
+    step = jax.jit(functools.partial(train_step, **parts, ema_decay=0.9, **options))
     key = jax.device_put(jax.random.key(5), replicated(mesh))
     return state, lambda s, b: step(s, jax.device_put(b, batch_sharding(mesh)), key)
 
@@ -44,6 +46,7 @@ def test_loss_falls():
 
 def test_same_seed_same_numbers():
     first, _ = run(4, dropout=0.3)
+    setup.cache_clear()
     second, _ = run(4, dropout=0.3)
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
@@ -107,9 +110,63 @@ def test_eval_uses_averaged_parameters():
     assert not np.array_equal(changed, outputs[0])
 
 
-def test_decay_spares_vectors():
-    mask = decay_mask({"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)})
-    assert mask == {"kernel": True, "bias": False}
+@pytest.mark.parametrize("devices", [1, 2])
+def test_accumulated_gradients_equal_those_of_one_big_batch(devices):
+    whole, losses = run(5, model=ToyListener(batch_statistics=False))
+    parts, losses_of_parts = run(
+        5, model=ToyListener(batch_statistics=False), micro_batches=4, devices=devices
+    )
+    np.testing.assert_allclose(losses_of_parts, losses, rtol=1e-5)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), parts, whole)
+
+
+def test_micro_batches_have_their_own_statistics_and_dropout():
+    whole, _ = run(1)
+    parts, _ = run(1, micro_batches=4)
+    mean, mean_of_parts = (state.batch_stats["norm"]["mean"] for state in (whole, parts))
+    assert np.abs(mean - mean_of_parts).max() > 1e-4
+
+    def loss_fn(params, batch_stats, batch, key):
+        loss = jax.random.uniform(key) * params
+        return loss, ({"loss": loss, "draw": jax.random.uniform(key)}, batch_stats)
+
+    grads, metrics, _ = gradient(loss_fn, jnp.float32(2), {}, random_batch(0), jax.random.key(0), 4)
+    draws = [jax.random.uniform(jax.random.fold_in(jax.random.key(0), i)) for i in range(4)]
+    assert len({float(draw) for draw in draws}) == 4
+    np.testing.assert_allclose(grads, np.mean(draws), rtol=1e-6)
+    np.testing.assert_allclose(metrics["loss"], 2 * np.mean(draws), rtol=1e-6)
+
+
+def test_remat_gives_the_same_numbers():
+    kept, losses = run(4, dropout=0.3)
+    again, losses_of_remat = run(4, dropout=0.3, remat=True)
+    np.testing.assert_allclose(losses_of_remat, losses, rtol=1e-6)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), again, kept)
+
+
+def test_noise_reaches_what_it_should():
+    batch = random_batch(0)
+    hidden = batch.features.replace(has_motion=np.arange(8) > 0, valid=np.arange(6) + np.zeros((8, 1)) < 5)
+    batch = jax.tree.map(jnp.asarray, batch.replace(features=hidden))
+    std, key = jnp.linspace(0.1, 1, 70), jax.random.key(0)
+    noisy = make_noise(AugmentConfig(coefficient_noise=0.5))(batch, std, key)
+    speaker, target = noisy.features.motion - batch.features.motion, noisy.target - batch.target
+    assert not speaker[0].any() and not speaker[:, 5:].any()
+    np.testing.assert_allclose(jnp.std(speaker[1:, :5], axis=(0, 1)) / std, 0.5, atol=0.3)
+    assert target[:, 0].all() and not target[:, 1:].any()
+    labels = make_noise(AugmentConfig(label_noise=0.2))(batch, std, key)
+    assert not (labels.features.motion - batch.features.motion).any()
+    target = labels.target - batch.target
+    assert target[:, 1:5].all() and not target[:, 0].any() and not target[:, 5:].any()
+    assert make_noise(AugmentConfig()) is unchanged
+
+
+def test_noise_is_drawn_anew_in_every_step():
+    def draw(step):
+        state, advance = setup(perturb=make_noise(AugmentConfig(label_noise=1.0)))
+        return float(advance(state.replace(step=jnp.int32(step)), random_batch(0))[1]["loss"])
+
+    assert draw(0) == draw(0) != draw(1)
 
 
 def test_retraces_never():

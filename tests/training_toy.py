@@ -39,11 +39,14 @@ class ToyListener(nn.Module):
     """Same call as `Listener`: a batch norm, one hidden layer, dropout."""
 
     dropout: float = 0.0
+    batch_statistics: bool = True  # False: the batch norm always uses the running ones
 
     @nn.compact
     def __call__(self, features, first_frame, *, train):
         scale = MotionScale(LANDMARK.size, name="motion_scale")
-        x = BatchNorm(name="norm")(scale.normalise(features.motion), features.valid, train)
+        x = BatchNorm(name="norm")(
+            scale.normalise(features.motion), features.valid, train and self.batch_statistics
+        )
         x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(nn.Dense(16)(x)))
         motion = scale.restore(nn.Dense(LANDMARK.size)(x)).at[:, 0].set(first_frame)
         nothing = jnp.zeros((*features.valid.shape, 0), jnp.float32)

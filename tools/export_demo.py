@@ -19,7 +19,7 @@ from lhg_jax.pretrained import DEMO, ListenerModel, save_listener
 from lhg_jax.progress import console
 from lhg_jax.speech.bert import BertEncoder
 from lhg_jax.training.checkpoints import restore_variables
-from lhg_jax.training.loop import Run
+from lhg_jax.training.run import Run
 
 COLUMNS = (
     *SCORES,

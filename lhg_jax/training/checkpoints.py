@@ -1,11 +1,14 @@
 """Checkpoints by orbax: the whole training state together with the place in the data."""
 
+import math
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from lhg_jax.config import CheckpointConfig
 from lhg_jax.errors import UserError
@@ -16,7 +19,7 @@ DataState = dict[str, Any]  # JSON
 
 
 class Checkpoints:
-    """Saves of one run in `workdir`/checkpoints; writing happens in the background."""
+    """Saves of one run in `workdir`/checkpoints; writing happens in the background, in all processes."""
 
     def __init__(self, workdir: str | os.PathLike, config: CheckpointConfig):
         """Raises `UserError` where the folder cannot be made."""
@@ -25,22 +28,36 @@ class Checkpoints:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot be created ({error.strerror})") from error
-        options = ocp.CheckpointManagerOptions(max_to_keep=config.keep, enable_async_checkpointing=True)
-        self._every = config.every
-        self._folder = folder
+        self._config, self._folder = config, folder
+        self._damaged: set[int] = set()
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=self._kept(),
+            best_fn=self._value if config.best else None,
+            best_mode="min" if config.best_is == "lowest" else "max",
+            enable_async_checkpointing=True,
+            cleanup_tmp_directories=True,  # what a killed run left half written
+        )
         self._manager = ocp.CheckpointManager(folder, options=options)
 
     def is_due(self, step: int) -> bool:
         """Whether the state after `step` steps is to be saved."""
-        return step % self._every == 0
+        return step % self._config.every == 0
 
-    def save(self, state: TrainState, data: DataState) -> None:
-        """Starts to save the state after `state.step` steps; returns when device memory has been copied."""
+    def save(self, state: TrainState, data: DataState, scores: Mapping[str, float] | None = None) -> None:
+        """Starts to save the state after `state.step` steps; returns when device memory has been copied.
+
+        A save of that step that exists is kept, unless `restore` found it damaged. `scores` are those of an
+        evaluation of this very state; without them it is never the best one. Raises `UserError` where they
+        lack the metric `checkpoint.best`.
+        """
         step = int(state.step)
+        if step in self._damaged:
+            self._manager.delete(step)
+            self._damaged.remove(step)
         if step in self._manager.all_steps():
             return
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), data=ocp.args.JsonSave(data))
-        self._manager.save(step, args=args, force=True)
+        self._manager.save(step, args=args, metrics=self._ranked(scores), force=True)
 
     def restore(self, like: TrainState) -> tuple[TrainState, DataState] | None:
         """The newest state that can be read, laid out as `like` (arrays or shapes); None if there is none.
@@ -48,9 +65,22 @@ class Checkpoints:
         A damaged save is named in a warning and the one before it is tried. Raises `UserError` where no save
         fits.
         """
+        return self._first_readable(sorted(self._manager.all_steps(), reverse=True), like)
+
+    def restore_best(self, like: TrainState) -> tuple[TrainState, DataState] | None:
+        """As `restore`, of the save with the best value of `checkpoint.best`; None if none was evaluated."""
+        step = self._manager.best_step()
+        scored = step is not None and self._manager.metrics(step) is not None
+        return self._first_readable([step] if scored else [], like)
+
+    def close(self) -> None:
+        """Waits for saves in progress."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def _first_readable(self, steps: Sequence[int], like: TrainState) -> tuple[TrainState, DataState] | None:
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore())
-        steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             try:
                 restored = self._manager.restore(step, args=args)
@@ -58,23 +88,51 @@ class Checkpoints:
             except (ValueError, OSError, KeyError, TypeError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 warn(f"{self._folder / str(step)}: cannot be restored ({reason})")
+                self._damaged.add(step)
         if steps:
             raise UserError(
                 f"{self._folder}: no save fits this run (other model sizes? choose another --workdir)"
             )
         return None
 
-    def close(self) -> None:
-        """Waits for saves in progress."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+    def _kept(self) -> LatestN | AnyPreservationPolicy:
+        newest = LatestN(self._config.keep)
+        if not self._config.best:
+            return newest
+        best = BestN(
+            get_metric_fn=self._value,
+            reverse=self._config.best_is == "lowest",  # the policy keeps the last of the sorted saves
+            n=1,
+            keep_checkpoints_without_metrics=False,
+        )
+        return AnyPreservationPolicy([newest, best])
+
+    def _ranked(self, scores: Mapping[str, float] | None) -> dict[str, float] | None:
+        """What decides which save is best, as orbax stores it."""
+        if not (scores and self._config.best):
+            return None
+        if self._config.best not in scores:
+            raise UserError(
+                f"checkpoint.best: no metric {self._config.best!r} (there are {', '.join(scores)})"
+            )
+        value = scores[self._config.best]
+        return {self._config.best: value} if math.isfinite(value) else None
+
+    def _value(self, metrics: Mapping[str, float]) -> float:
+        return metrics[self._config.best]
 
 
-def restore_variables(workdir: str | os.PathLike, like: TrainState) -> tuple[PyTree, int]:
-    """Variables for evaluation of a run's newest save, and its step. Raises `UserError` if there is none."""
-    checkpoints = Checkpoints(workdir, CheckpointConfig())
+def restore_variables(
+    workdir: str | os.PathLike, like: TrainState, config: CheckpointConfig | None = None
+) -> tuple[PyTree, int]:
+    """Variables for evaluation, and their step: of the best save if `config` names a metric, else the newest.
+
+    Raises `UserError` if there is none.
+    """
+    config = config or CheckpointConfig()
+    checkpoints = Checkpoints(workdir, config)
     try:
-        restored = checkpoints.restore(like)
+        restored = checkpoints.restore_best(like) if config.best else checkpoints.restore(like)
     finally:
         checkpoints.close()
     if restored is None:

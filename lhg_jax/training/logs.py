@@ -1,4 +1,4 @@
-"""What a run writes for people and scripts: metrics.jsonl, TensorBoard scalars, a progress bar."""
+"""What a run writes for people and scripts: metrics.jsonl, TensorBoard, a progress bar (process 0 alone)."""
 
 import collections
 import contextlib
@@ -6,31 +6,59 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import jax
+import numpy as np
+from jaxtyping import UInt8
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lhg_jax.errors import UserError
 from lhg_jax.progress import console, warn
+from lhg_jax.training.step import Metrics
+
+COUNTERS = ("skipped", "skipped_in_a_row")
 
 
-class MetricsWriter:
+class NoWriter:
+    """Takes what `MetricsWriter` takes and writes nothing, in all processes but the first."""
+
+    def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def image(self, step: int, name: str, image: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class MetricsWriter(NoWriter):
     """Appends a JSON object a line to metrics.jsonl; TensorBoard, where installed, gets the same numbers."""
 
     def __init__(self, workdir: Path, step: int):
-        """Lines after `step`, written by a run that ended between two saves, are dropped."""
+        """Lines after `step`, written by a run that ended between two saves, are dropped, and half lines."""
         self._path = workdir / "metrics.jsonl"
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        kept = [line for line in lines if _step_of(line) <= step]
         self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        self._board = _tensorboard(workdir)
+        self._board = _tensorboard(workdir, step)
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
-        """Writes the metrics `values` of `kind` ("train" or "eval") after `step` steps."""
-        numbers = {name: float(f"{float(value):.6g}") for name, value in values.items()}
+        """Writes the metrics `values` of `kind` ("train" or "eval") after `step` steps; nothing if empty."""
+        if not values:
+            return
+        numbers = {name: float(f"{float(value):.9g}") for name, value in values.items()}  # all of a float32
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "kind": kind, **numbers}) + "\n")
         if self._board:
             for name, value in numbers.items():
                 self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def image(self, step: int, name: str, image: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Shows a picture in TensorBoard."""
+        if self._board:
+            self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flushes what is left."""
@@ -38,28 +66,69 @@ class MetricsWriter:
             self._board.close()
 
 
-class Stopwatch:
-    """Seconds per kind of work since the last `read`."""
+def open_writer(workdir: Path, step: int) -> NoWriter:
+    """The writer of this process."""
+    return NoWriter() if jax.process_index() else MetricsWriter(workdir, step)
 
-    def __init__(self):
-        self.seconds: dict[str, float] = collections.defaultdict(float)
+
+class StepLog:
+    """Metrics and times of the steps since the last line; metrics are read while the next step runs."""
+
+    def __init__(self, *, batch_size: int, max_skipped: int, flops: float, peak: float | None):
+        """`flops` of a step; `peak` FLOP/s of all devices together, None where it is not known."""
+        self._batch_size, self._max_skipped, self._flops, self._peak = batch_size, max_skipped, flops, peak
+        self._waiting: Metrics | None = None
+        self._history: list[dict[str, float]] = []
+        self._seconds: dict[str, float] = collections.defaultdict(float)
+        self.total_s: dict[str, float] = collections.defaultdict(float)
 
     @contextlib.contextmanager
     def measure(self, name: str) -> Iterator[None]:
         """Books the time of the body under `name`."""
         start = time.perf_counter()
         yield
-        self.seconds[name] += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        self._seconds[name] += seconds
+        self.total_s[name] += seconds
 
-    def read(self) -> dict[str, float]:
-        """Seconds of each kind, and starts again from zero."""
-        seconds = dict(self.seconds)
-        self.seconds.clear()
-        return seconds
+    def add(self, metrics: Metrics | None) -> None:
+        """Takes the metrics of the step just sent off, and waits for those of the one before.
+
+        Raises `UserError` after too many skipped updates in a row.
+        """
+        waiting, self._waiting = self._waiting, metrics
+        if waiting is None:
+            return
+        values = {name: float(value) for name, value in jax.device_get(waiting).items()}
+        if values["skipped_in_a_row"] >= self._max_skipped:
+            raise UserError(
+                f"training: {self._max_skipped} updates in a row had gradients that are not finite "
+                "(lower optimizer.learning_rate, or look at the data)"
+            )
+        self._history.append(values)
+
+    def line(self) -> dict[str, float]:
+        """Means since the last line (counters: last values), seconds of each kind, clips/s and MFU.
+
+        `step_s` holds the wait for the devices; MFU is of the time in steps and waits for data.
+        """
+        with self.measure("step_s"):
+            self.add(None)
+        values = {name: float(np.mean([row[name] for row in self._history])) for name in self._history[0]}
+        values |= {name: self._history[-1][name] for name in COUNTERS}
+        seconds = dict.fromkeys(("data_s", "step_s", "save_s", "eval_s"), 0.0) | self._seconds
+        steps = len(self._history)
+        values |= seconds | {"clips_per_s": steps * self._batch_size / max(sum(seconds.values()), 1e-9)}
+        if self._peak:
+            busy_s = max(seconds["data_s"] + seconds["step_s"], 1e-9)
+            values["mfu"] = steps * self._flops / busy_s / self._peak
+        self._history.clear()
+        self._seconds.clear()
+        return values
 
 
 def progress_bar() -> Progress:
-    """A bar whose task has the field `status`, e.g. loss and clips/s."""
+    """A bar whose task has the field `status`, e.g. loss and clips/s; hidden in all processes but one."""
     return Progress(
         TextColumn("training"),
         BarColumn(),
@@ -67,13 +136,21 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[status]}"),
         console=console,
+        disable=jax.process_index() > 0,
     )
 
 
-def _tensorboard(workdir: Path):
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except ValueError:  # the process was killed in the middle of a line
+        return float("inf")
+
+
+def _tensorboard(workdir: Path, step: int) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
         warn("tensorboardX is not installed: scalars go to metrics.jsonl only")
         return None
-    return SummaryWriter(str(workdir / "tensorboard"))
+    return SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)

@@ -78,14 +78,18 @@ def measure(
     if config.contrastive_weight > 0:
         sums["L_const"] = (contrastive.values, contrastive.count)
     valid_BT = batch.features.valid.at[:, 0].set(False)  # frame 0 is given
-    parts = {"exp": np.r_[space.slice("exp")], "pose": space.pose_indices()}
-    for name, columns in parts.items():
+    for name, columns in coefficient_groups(space).items():
         predicted_BTC, target_BTC = output.motion[..., columns], batch.target[..., columns]
         error_BT = jnp.abs(predicted_BTC - target_BTC).mean(-1)
         sums[f"{name}_l1"] = _masked(error_BT, valid_BT)
         sums[f"{name}_motion"] = _masked(_change(predicted_BTC), valid_BT)
         sums[f"{name}_motion_target"] = _masked(_change(target_BTC), valid_BT)
     return sums
+
+
+def coefficient_groups(space: CoefficientSpace) -> dict[str, np.ndarray]:
+    """Indices of the expression and of all else (pose)."""
+    return {"exp": np.r_[space.slice("exp")], "pose": space.pose_indices()}
 
 
 class EvalSums:

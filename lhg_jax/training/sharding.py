@@ -72,3 +72,9 @@ def abstract_sharded(create: Callable[[], PyTree], mesh: Mesh) -> PyTree:
 def create_sharded(create: Callable[[], PyTree], mesh: Mesh) -> PyTree:
     """Runs `create` so that no device ever holds more than its own part of the result."""
     return jax.jit(create, out_shardings=state_sharding(mesh, jax.eval_shape(create)))()
+
+
+def on_host(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Whole numpy arrays of a tree spread over the mesh; every process has to call it."""
+    whole = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(tree)
+    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), whole)

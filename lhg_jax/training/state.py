@@ -1,4 +1,4 @@
-"""TrainState: everything that a step changes, and the optimiser that changes it."""
+"""TrainState: everything that a step changes."""
 
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from lhg_jax.config import OptimizerConfig
 from lhg_jax.data.schema import Batch
 from lhg_jax.models.listener import with_motion_statistics
 
@@ -18,7 +17,7 @@ PyTree = Any
 Array = Any  # a scalar here; shapes, shardings and numpy arrays take its place in trees of the same structure
 
 # Streams of random numbers: keys are `fold_in(key(seed), stream)`, then `fold_in(..., step)`.
-INIT_STREAM, DROPOUT_STREAM = 0, 1
+INIT_STREAM, STEP_STREAM = 0, 1
 
 
 @flax.struct.dataclass
@@ -51,20 +50,6 @@ class TrainState:
         return {"params": self.ema_params, "batch_stats": self.batch_stats, "constants": self.constants}
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Clipping by the global norm, then AdamW; see `OptimizerConfig`."""
-    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps, steps)
-    adamw = optax.adamw(
-        schedule, config.beta1, config.beta2, weight_decay=config.weight_decay, mask=decay_mask
-    )
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
-
-
-def decay_mask(params: PyTree) -> PyTree:
-    """Whether a parameter is decayed: matrices and kernels are; vectors (biases, scales of norms) are not."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-
-
 def init_state(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
@@ -77,7 +62,7 @@ def init_state(
 
     Args:
       model: called as `model(features, first_frame, train=...)`.
-      optimizer: of `make_optimizer`.
+      optimizer: of `optimizer.make_optimizer`.
       batch: gives shapes only.
       seed: of the run.
       mean, std: of each coefficient over the training set, in its own unit.

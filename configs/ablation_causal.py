@@ -1,0 +1,18 @@
+"""The paper's listener in one direction, for streaming.
+
+Reproduces: configs/lhg_base.py with a causal encoder and a forward GRU: a frame depends on the speaker's next
+frame at most.
+Command:
+  python -m lhg_jax.train --config configs/ablation_causal.py --workdir out/ablation_causal
+after the two `prepare` commands of configs/lhg_base.py.
+Time: not yet measured (meant for an accelerator). Expected score: not yet measured at this size; a very small
+setting is in docs/benchmarks.md.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from lhg_jax.config import load_config
+
+base = load_config(Path(__file__).with_name("lhg_base.py"))
+config = dataclasses.replace(base, model=dataclasses.replace(base.model, bidirectional=False))

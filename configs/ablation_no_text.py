@@ -1,0 +1,22 @@
+"""The paper's listener without the transcript.
+
+Reproduces: configs/lhg_base.py without S_T in the A-FFM, hence without anchors for Eq. 2: its loss is off as
+well.
+Command:
+  python -m lhg_jax.train --config configs/ablation_no_text.py --workdir out/ablation_no_text
+after the two `prepare` commands of configs/lhg_base.py.
+Time: not yet measured (meant for an accelerator). Expected score: not yet measured at this size; a very small
+setting is in docs/benchmarks.md.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from lhg_jax.config import load_config
+
+base = load_config(Path(__file__).with_name("lhg_base.py"))
+config = dataclasses.replace(
+    base,
+    model=dataclasses.replace(base.model, use_text=False),
+    loss=dataclasses.replace(base.loss, contrastive="none", contrastive_weight=0.0),
+)

@@ -1,0 +1,44 @@
+"""Noise on coefficients, drawn on the devices in the step: the same in any space and for any model."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from lhg_jax.config import AugmentConfig
+from lhg_jax.data.schema import Batch
+
+Perturb = Callable[[Batch, Float[Array, "coeff"], PRNGKeyArray], Batch]
+
+
+def unchanged(batch: Batch, std_C: Float[Array, "coeff"], key: PRNGKeyArray) -> Batch:
+    """The batch as it is."""
+    return batch
+
+
+def make_noise(config: AugmentConfig) -> Perturb:
+    """Adds Gaussian noise in units of each coefficient's deviation `std_C` over the training set.
+
+    `coefficient_noise` reaches what the model sees (the speaker's motion and the listener's frame 0),
+    `label_noise` what its output is compared with (frames 1 and later). Frames that are not valid, and
+    speakers who are not seen, stay as they are.
+    """
+    if not (config.label_noise or config.coefficient_noise):
+        return unchanged
+
+    def perturb(batch: Batch, std_C: Float[Array, "coeff"], key: PRNGKeyArray) -> Batch:
+        features, target_BTC = batch.features, batch.target
+        speaker, label = jax.random.split(key)
+        seen_BT1 = (features.valid & features.has_motion[:, None])[..., None]
+        spread_11C = std_C[None, None]
+        motion_BTC = features.motion + seen_BT1 * config.coefficient_noise * spread_11C * jax.random.normal(
+            speaker, features.motion.shape
+        )
+        size_T = jnp.full(target_BTC.shape[1], config.label_noise).at[0].set(config.coefficient_noise)
+        noise_BTC = size_T[None, :, None] * spread_11C * jax.random.normal(label, target_BTC.shape)
+        target_BTC = target_BTC + features.valid[..., None] * noise_BTC
+        return dataclasses.replace(batch, features=features.replace(motion=motion_BTC), target=target_BTC)
+
+    return perturb

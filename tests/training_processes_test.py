@@ -1,0 +1,158 @@
+"""Several processes: how they find each other, and that they compute what one would."""
+
+import dataclasses
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from data_schema_test import make_folder
+from training_cli import finish, metrics, saved, start, write_config
+from training_loop_test import CROP, make_config
+
+from lhg_jax.config import DataConfig, LoopConfig, LossConfig, OptimizerConfig, Processes
+from lhg_jax.errors import UserError
+from lhg_jax.models.listener import ListenerConfig
+from lhg_jax.training.processes import cluster, jax_arguments
+
+SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "n[1-2]", "SLURM_NTASKS": "2", "SLURM_PROCID": "1"}
+GKE = {"TPU_WORKER_HOSTNAMES": "a-0,a-1", "TPU_WORKER_ID": "1"}
+
+
+@pytest.mark.parametrize(
+    "environment, name",
+    [
+        ({}, ""),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}, ""),  # inside salloc, not started by srun
+        (SLURM, "SLURM"),
+        ({**SLURM, "SLURM_NTASKS": "1"}, ""),
+        ({"OMPI_MCA_orte_hnp_uri": "x", "OMPI_COMM_WORLD_SIZE": "4"}, "Open MPI"),
+        (GKE, "GKE TPU"),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, ""),
+    ],
+)
+def test_clusters_are_recognised(environment, name):
+    assert cluster(environment) == name
+    assert jax_arguments(Processes(), environment) == ({} if name else None)
+    assert jax_arguments(Processes(detect="off"), environment) is None
+    assert jax_arguments(Processes(detect="on"), environment) == {}
+
+
+def test_explicit_flags_come_before_the_cluster():
+    arguments = jax_arguments(Processes("host:12", 2, 1), SLURM)
+    assert arguments["coordinator_address"] == "host:12"
+    assert (arguments["num_processes"], arguments["process_id"]) == (2, 1)
+    assert arguments["cluster_detection_method"] == "deactivate"
+
+
+@pytest.mark.parametrize(
+    "processes, message",
+    [
+        (Processes("host:12", 2), "--coordinator host:12 needs --num-processes and --process-id"),
+        (Processes("host:12"), "needs --num-processes and --process-id"),
+        (Processes("", 2, 1), "need --coordinator HOST:PORT"),
+        (Processes("host", 2, 1), "--coordinator host: not HOST:PORT"),
+        (Processes("host:12", 2, 2), r"--process-id 2: not in \[0, 2\)"),
+    ],
+)
+def test_flags_that_do_not_fit(processes, message):
+    with pytest.raises(UserError, match=message):
+        jax_arguments(processes, {})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow  # starts JAX anew
+@pytest.mark.parametrize("process_id", [0, 1])
+def test_processes_that_never_come_end_with_one_line(process_id):
+    code = (
+        "from lhg_jax.config import Processes\n"
+        "from lhg_jax.errors import run_cli\n"
+        "from lhg_jax.training.processes import connect\n"
+        f"run_cli(lambda: connect(Processes('127.0.0.1:{free_port()}', 2, {process_id}, timeout_s=3)))\n"
+    )
+    start_s = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "not all processes of the run came together" in done.stderr
+    assert time.monotonic() - start_s < 60
+
+
+def listener_config(folder):
+    """Everything that could differ between layouts: batch norm, contrastive loss, EMA."""
+    model = ListenerConfig(
+        coeff=70,
+        audio_filters=(4, 4, 8, 16),
+        audio_depths=(1, 1, 1, 1),
+        level_size=8,
+        text_channels=(16,),
+        fusion_size=16,
+        fusion_blocks=1,
+        hidden=8,
+        layers=1,
+    )
+    return make_config(
+        folder,
+        model=model,
+        data=DataConfig(str(folder), str(folder), CROP, eval_frames=8, eval_batch_size=8, threads=1),
+        train=LoopConfig(batch_size=8, steps=20, log_every=1, eval_every=20),
+        loss=LossConfig("paper", "paper", contrastive_weight=0.1),
+        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=5),
+    )
+
+
+@pytest.mark.slow  # four processes that compile the listener: minutes
+def test_one_device_eight_and_two_processes_of_four_have_the_same_losses(tmp_path):
+    make_folder(tmp_path / "clips", frames=(9, 12, 7))
+    config = write_config(tmp_path / "config.py", listener_config(tmp_path / "clips"))
+    cache = tmp_path / "cache"
+    finish(start(config, tmp_path / "one", cache=cache))
+    finish(start(config, tmp_path / "eight", devices=8, cache=cache))
+    flags = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--timeout-s", "500")
+    two = [
+        start(config, tmp_path / "two", *flags, "--process-id", str(i), devices=4, cache=cache)
+        for i in range(2)
+    ]
+    outputs = [finish(process) for process in two]
+    assert "finished at step 20" in outputs[0]
+    assert "finished" not in outputs[1] and "training" not in outputs[1]
+    one = metrics(tmp_path / "one")
+    assert [entry["step"] for entry in one] == list(range(1, 21))
+    for name in ("eight", "two"):
+        other = metrics(tmp_path / name)
+        for metric in ("loss", "L_dec", "L_const"):
+            losses = [[entry[metric] for entry in run] for run in (other, one)]
+            np.testing.assert_allclose(*losses, rtol=1e-5, err_msg=f"{name} {metric}")
+        scores = [metrics(tmp_path / folder, "eval")[-1] for folder in (name, "one")]
+        np.testing.assert_allclose(scores[0]["L_dec"], scores[1]["L_dec"], rtol=1e-4)
+    states = [saved(tmp_path / name, 20) for name in ("two", "one")]
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        np.testing.assert_allclose(value, states[1][name], rtol=1e-2, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
+    make_folder(tmp_path / "clips")
+    config = make_config(tmp_path / "clips", steps=1_000_000)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, evaluation=""))
+    file, cache = write_config(tmp_path / "config.py", config), tmp_path / "cache"
+    flags = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2")
+    two = [
+        start(file, tmp_path / "run", *flags, "--process-id", str(i), devices=4, cache=cache)
+        for i in range(2)
+    ]
+    while not (tmp_path / "run" / "metrics.jsonl").exists() or len(metrics(tmp_path / "run")) < 3:
+        assert all(process.poll() is None for process in two), two[0].communicate()
+        time.sleep(0.2)
+    two[1].terminate()
+    outputs = [finish(process, code=143) for process in two]
+    assert "stopped and saved at step" in outputs[0]
+    last = int(outputs[0].split("stopped and saved at step ")[1].split(":")[0])
+    assert (tmp_path / "run" / "checkpoints" / str(last)).is_dir()
