@@ -68,7 +68,7 @@ def test_bfloat16_sums_in_float32(case):
 
 
 def test_vmap_and_second_derivative():
-    x, kernel, dy, window = arrays("strided")
+    x, kernel, _, window = arrays("strided")
 
     def penalty(function, x):
         grad = jax.grad(lambda k: jnp.sum(jnp.sin(function(x[None], k, *window))))(kernel)

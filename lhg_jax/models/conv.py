@@ -1,8 +1,8 @@
 """Convolution over [B, T, F, C] whose kernel gradient is fast on CPUs too.
 
-XLA's own is 2 to 5 times slower there than its forward pass (tools/bench/train_step.py). As a matrix product
-over stacked patches it is not, if the patches are made a few rows of time at a time: all at once they are nine
-times the input, which costs more in fresh memory than the product itself.
+There XLA's own takes 2 to 5 times as long as its forward pass (tools/bench/train_step.py). A matrix product
+over stacked patches does not, if the patches are made a few rows of time at a time: all at once they are nine
+times the input, and fresh memory then costs more than the product itself.
 """
 
 import functools
@@ -108,11 +108,11 @@ def kernel_gradient(
     Chunks run along time, so a batch sharded over devices stays sharded. Sums are float32 at least.
     """
     B, T, F, D = dy_BTFD.shape
-    C, (I, J) = x_BTFC.shape[-1], taps
-    per_row = B * F * I * J * C * x_BTFC.dtype.itemsize
+    (H, W), C = taps, x_BTFC.shape[-1]
+    per_row = B * F * H * W * C * x_BTFC.dtype.itemsize
     count = -(-T // max(PATCH_BYTES // per_row, 1))
     rows = -(-T // count)
-    span = (rows - 1) * strides[0] + I  # time steps of x that `rows` rows of dy look at
+    span = (rows - 1) * strides[0] + H  # time steps of x that `rows` rows of dy look at
     # Rows of dy beyond T are zeros, and x is as long as they need.
     behind = max((count - 1) * rows * strides[0] + span - x_BTFC.shape[1] - padding[0][0], 0)
     x_BTFC = jnp.pad(x_BTFC, ((0, 0), (padding[0][0], behind), padding[1], (0, 0)))
@@ -124,12 +124,12 @@ def kernel_gradient(
         x = lax.dynamic_slice_in_dim(x_BTFC, k * rows * strides[0], span, axis=1)
         dy = lax.dynamic_slice_in_dim(dy_BTFD, k * rows, rows, axis=1)
         patches = jnp.concatenate(
-            [_strided(x, (i, j), (rows, F), strides) for i in range(I) for j in range(J)], -1
+            [_strided(x, (i, j), (rows, F), strides) for i in range(H) for j in range(W)], -1
         )
         return dkernel + jnp.einsum("btfc,btfd->cd", patches, dy, preferred_element_type=sums)
 
-    dkernel = lax.fori_loop(0, count, add_chunk, jnp.zeros((I * J * C, D), sums))
-    return dkernel.reshape(I, J, C, D).astype(x_BTFC.dtype)
+    dkernel = lax.fori_loop(0, count, add_chunk, jnp.zeros((H * W * C, D), sums))
+    return dkernel.reshape(H, W, C, D).astype(x_BTFC.dtype)
 
 
 def _strided(x_BTFC: Array, start: Pair, size: Pair, strides: Pair) -> Array:
