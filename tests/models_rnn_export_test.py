@@ -11,10 +11,11 @@ FEATURES = 5
 SIZES = [(1, 1), (2, 9), (3, 4)]  # (batch, time), none of which the conversion knows
 
 
-def stack_and_weights(stack_class, bidirectional=True):
+def make_run(stack_class, bidirectional=True):
+    """Two layers with their weights: (x, lengths) -> (y, last states)."""
     stack = stack_class(4, 2, bidirectional)
     variables = stack.init(jax.random.key(0), jnp.zeros((1, 1, FEATURES)), jnp.ones(1, jnp.int32))
-    return stack, jax.jit(lambda x_BTC, lengths_B: stack.apply(variables, x_BTC, lengths_B))
+    return jax.jit(lambda x_BTC, lengths_B: stack.apply(variables, x_BTC, lengths_B))
 
 
 def inputs(batch, time):
@@ -32,7 +33,7 @@ def assert_same(actual, expected):
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize("stack_class", [GRUStack, LSTMStack])
 def test_export_with_open_shapes(stack_class, bidirectional):
-    _, run = stack_and_weights(stack_class, bidirectional)
+    run = make_run(stack_class, bidirectional)
     batch, time = jax.export.symbolic_shape("b, t")
     exported = jax.export.export(run, platforms=("cpu", "cuda", "tpu"))(
         jax.ShapeDtypeStruct((batch, time, FEATURES), jnp.float32), jax.ShapeDtypeStruct((batch,), jnp.int32)
@@ -49,7 +50,7 @@ def test_savedmodel_with_open_shapes(stack_class, tmp_path):
     tf = pytest.importorskip("tensorflow", reason="needs the extra [tf]")
     from jax.experimental import jax2tf
 
-    _, run = stack_and_weights(stack_class)
+    run = make_run(stack_class)
     converted = jax2tf.convert(run, polymorphic_shapes=[f"(b, t, {FEATURES})", "(b,)"])
     signature = [
         tf.TensorSpec((None, None, FEATURES), tf.float32),

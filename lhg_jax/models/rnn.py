@@ -67,9 +67,8 @@ class _Stack(nn.Module):
         for suffix in self.directions:
             name = f"l{layer}{suffix}"
             kernel = parameters[f"weight_ih_{name}"].astype(self.dtype)
-            projected_TBK = (
-                _flip(x_TBC, suffix) @ kernel.T
-            )  # for all time steps: nothing of it is in the scan
+            # For all time steps: nothing of it is in the scan.
+            projected_TBK = _flip(x_TBC, suffix) @ kernel.T
             if self.use_bias:
                 projected_TBK = projected_TBK + parameters[f"bias_ih_{name}"].astype(self.dtype)[None, None]
             gates.append(projected_TBK)
