@@ -34,16 +34,17 @@ def recorded(shared, name, dtype):
     return data, features
 
 
-def objective(loss, pick, temperature=1.0, chunk=37):
-    """Mean loss of features {text, low, mid, high} in which every frame has a word."""
+def spoken(loss, features, temperature=1.0, chunk=37):
+    """LossValue of features {text, low, mid, high} in which every frame has a word."""
+    ones = jnp.ones(features["text"].shape[:2], bool)
+    levels = (features["low"], features["mid"], features["high"])
+    words = ones.astype(jnp.int32)
+    return loss(features["text"], levels, ones, ones, words, temperature=temperature, chunk=chunk)
 
-    def mean(features):
-        ones = jnp.ones(features["text"].shape[:2], bool)
-        levels = (features["low"], features["mid"], features["high"])
-        words = ones.astype(jnp.int32)
-        return pick(loss(features["text"], levels, ones, ones, words, temperature=temperature, chunk=chunk))
 
-    return jax.jit(jax.value_and_grad(mean))
+def objective(loss, pick, temperature=1.0):
+    """(value, gradient) of what `pick` takes from `spoken`."""
+    return jax.jit(jax.value_and_grad(lambda features: pick(spoken(loss, features, temperature))))
 
 
 # float64 is limited by the recording (float32 for n700), float32 by cosines near 1 over tau.
@@ -57,6 +58,9 @@ def test_paper_equals_recording(shared, size, tau, dtype, tolerance):
         assert_close(value, data["out_loss"], tolerance, "loss")
         for name, grad in grads.items():
             assert_close(grad[0], data[f"out_grad_{name}"], tolerance, name)
+        one_stamp_a_clip = {name: x[0][:, None] for name, x in features.items()}
+        loss = jax.jit(functools.partial(spoken, contrastive.paper, temperature=float(tau)))(one_stamp_a_clip)
+        assert_close(loss.values, data["out_per_anchor"], tolerance, "per anchor")
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 5e-6), ("float64", 1e-7)])

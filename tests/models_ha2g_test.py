@@ -13,7 +13,7 @@ from lhg_jax.errors import UserError
 from lhg_jax.models import ha2g
 
 # Ten times the float32-against-float64 difference measured for the original, relative to the largest value.
-TOLERANCE = {"t70": 2e-5, "t182": 1e-5, "train_b4": 2.2e-5}
+TOLERANCE = {"t70": 2e-5, "t182": 1e-5, "train_b4": 2.2e-5, "t34": 3.8e-6, "t90": 3.6e-6}
 
 
 def golden(shared, model: str, case: str):
@@ -68,7 +68,7 @@ def test_text_encoder_equals_original(shared, case):
     arrays, state = golden(shared, "ha2g_text", case)
     module, variables, embedding = ha2g.text_from_torch(state)
     words_BTD = jnp.asarray(embedding)[arrays["in_tokens"]]
-    assert_close(module.apply(variables, words_BTD, False), arrays["out_feat"], 4e-6)
+    assert_close(module.apply(variables, words_BTD, False), arrays["out_feat"], TOLERANCE[case])
 
 
 def test_conversion_is_invertible(shared):

@@ -67,9 +67,8 @@ class _Stack(nn.Module):
         for suffix in self.directions:
             name = f"l{layer}{suffix}"
             kernel = parameters[f"weight_ih_{name}"].astype(self.dtype)
-            projected_TBK = (
-                _flip(x_TBC, suffix) @ kernel.T
-            )  # for all time steps: nothing of it is in the scan
+            # For all time steps: nothing of it is in the scan.
+            projected_TBK = _flip(x_TBC, suffix) @ kernel.T
             if self.use_bias:
                 projected_TBK = projected_TBK + parameters[f"bias_ih_{name}"].astype(self.dtype)[None, None]
             gates.append(projected_TBK)
@@ -144,7 +143,7 @@ class GRUStack(_Stack):
         Returns:
           y, zero past each row's length, and the state (float32) of each layer and direction at a row's end.
         """
-        h0 = self._zeros(len(x_BTC)) if h0 is None else h0
+        h0 = self._zeros(x_BTC.shape[0]) if h0 is None else h0
         y_BTD, (h,) = self._run(x_BTC, lengths_B, (h0,), deterministic)
         return y_BTD, h
 
@@ -165,7 +164,7 @@ class LSTMStack(_Stack):
         deterministic: bool = True,
     ) -> tuple[Float[Array, "batch time outputs"], tuple[Array, Array]]:
         """Runs all layers; arguments and results as in `GRUStack`, the states being pairs (h, c)."""
-        zeros = self._zeros(len(x_BTC))
+        zeros = self._zeros(x_BTC.shape[0])
         return self._run(x_BTC, lengths_B, (zeros, zeros) if state0 is None else state0, deterministic)
 
 

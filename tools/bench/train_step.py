@@ -1,0 +1,255 @@
+"""The full training step (forward, backward, clipping, AdamW) of configs/lhg_base.py against others.
+
+    python tools/bench/train_step.py [--batch 8 16] [--against eager channels_last compile best naive]
+                                     [--dtype float32] [--runs 7] [--peak-tflops X]
+
+`eager` is the PyTorch twin of the same layers (twin.py); `channels_last` and `compile` are the same in that
+memory layout and under torch.compile, `best` both; `naive` is ours with the parts of naive.py. Each runs in a
+process of its own on the same batch and from the same weights, which is checked by loss and gradient norm
+(but for `naive`, whose recurrence has its own weights). Two processes take one step each in turn. Wall time
+and processor time (all threads) are medians; a ratio above 1 says that ours is faster. Ours also keeps the
+average of the weights and skips updates that are not finite.
+
+On an accelerator: --dtype bfloat16 --batch 64 256 1024 --peak-tflops 989 (H100, H200) also prints the share
+of that peak. On AMD processors torch's MKL may pick a slow path; compare with MKL_DEBUG_CPU_TYPE=5 in the
+environment. MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000 spares both sides page
+faults.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+WORD_SIZE, WORDS = 384, 24
+GFLOP_A_FRAME = 46 / 90  # forward + backward of lhg_base, counted layer by layer
+LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM, WEIGHT, TEMPERATURE = 1e-3, 0.01, 1.0, 0.01, 0.1
+TORCH_KINDS = ("eager", "channels_last", "compile", "best")
+Step = Callable[[], tuple[float, float]]  # one step: loss and gradient norm before it
+
+
+def random_batch(size: int, frames: int):
+    """Full-length clips of random features in the landmark space."""
+    from lhg_jax.data.schema import Example
+    from lhg_jax.features import MEL_BANDS, MFCC_SIZE, SpeakerFeatures, mel_steps
+    from lhg_jax.motion import LANDMARK
+
+    rng = np.random.default_rng(0)
+
+    def normal(*shape, scale=1.0):
+        return scale * rng.standard_normal((size, *shape), np.float32)
+
+    table = normal(WORDS, WORD_SIZE)
+    table[:, 0] = 0
+    features = SpeakerFeatures(
+        log_mel=np.clip(normal(mel_steps(frames), MEL_BANDS, scale=20) - 40, -80, 0),
+        mfcc=normal(frames, MFCC_SIZE, scale=10),
+        word_table=table,
+        word_of_frame=np.sort(rng.integers(0, WORDS, (size, frames)), axis=1).astype(np.int32),
+        motion=normal(frames, LANDMARK.size, scale=0.1),
+        has_motion=np.ones(size, bool),
+        valid=np.ones((size, frames), bool),
+    )
+    return Example(features, normal(frames, LANDMARK.size, scale=0.1), np.zeros(size, np.int32))
+
+
+def model_config(dtype: str):
+    """The model of configs/lhg_base.py, without dropout (whose numbers would differ)."""
+    from lhg_jax.models import ListenerConfig
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "configs"))
+    import lhg_base
+
+    assert isinstance(lhg_base.config.model, ListenerConfig)
+    return dataclasses.replace(lhg_base.config.model, dropout=0.0, dtype=dtype)
+
+
+def jax_step(kind: str, args: argparse.Namespace) -> Step:
+    """Our step (`ours`), which also writes its weights for the twin, or its naive version."""
+    import contextlib
+    import functools
+
+    import jax
+    import naive
+    import optax
+
+    from lhg_jax.config import LossConfig
+    from lhg_jax.models import Listener
+    from lhg_jax.motion import LANDMARK
+    from lhg_jax.training.objective import make_objective
+    from lhg_jax.training.state import decay_mask, init_state
+    from lhg_jax.training.step import train_step
+
+    batch = jax.tree.map(jax.numpy.asarray, random_batch(args.batch[0], args.frames))
+    model = Listener(model_config(args.dtype))
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(CLIP_NORM),
+        optax.adamw(LEARNING_RATE, weight_decay=WEIGHT_DECAY, mask=decay_mask),
+    )
+    zeros = np.zeros(LANDMARK.size, np.float32)
+    with naive.naive_parts() if kind == "naive" else contextlib.nullcontext():
+        objective = make_objective(LossConfig(contrastive_weight=WEIGHT, temperature=TEMPERATURE), LANDMARK)
+        init = functools.partial(init_state, model, optimizer, batch, 0, zeros, zeros + 1)
+        state = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})()
+        settings = {"model": model, "objective": objective, "optimizer": optimizer, "ema_decay": 0.999}
+        step = jax.jit(functools.partial(train_step, **settings), donate_argnums=0)
+        step = step.lower(state, batch, jax.random.key(0)).compile()
+    if kind == "ours":
+        import twin
+
+        np.savez(args.weights, **twin.state_dict(state.eval_variables))
+
+    def run() -> tuple[float, float]:
+        nonlocal state
+        state, metrics = step(state, batch, jax.random.key(0))
+        return float(metrics["loss"]), float(metrics["grad_norm"])
+
+    return run
+
+
+def torch_step(kind: str, args: argparse.Namespace) -> Step:
+    """The twin's step, from the weights that `ours` wrote."""
+    import torch
+    import twin
+
+    from lhg_jax.features import MFCC_SIZE
+    from lhg_jax.motion import LANDMARK
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config = model_config(args.dtype)
+    net = twin.Twin(config, WORD_SIZE, MFCC_SIZE)
+    stored = np.load(args.weights)
+    net.load_state_dict({name: torch.from_numpy(stored[name]) for name in net.state_dict()})
+    net.to(device)
+    if kind in ("channels_last", "best"):
+        net.to(memory_format=torch.channels_last)
+    call = torch.compile(net) if kind in ("compile", "best") else net
+    named = list(net.parameters())
+    groups = [
+        {"params": [p for p in named if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, LEARNING_RATE)
+    batch = random_batch(args.batch[0], args.frames)
+    f = batch.features
+    words = np.take_along_axis(f.word_table, f.word_of_frame[..., None], axis=1)
+    log_mel = (f.log_mel - config.mel_offset_db) / config.mel_scale_db
+    arrays = (log_mel, f.mfcc, words, f.motion, batch.target[:, 0], batch.target, f.word_of_frame > 0)
+    *inputs, target, anchors = (torch.from_numpy(array).to(device) for array in arrays)
+
+    def run() -> tuple[float, float]:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16, enabled=args.dtype == "bfloat16"):
+            output = call(*inputs)
+        value = twin.loss(output, target, anchors, LANDMARK.slice("exp"), WEIGHT, TEMPERATURE)
+        value.backward()
+        norm = torch.nn.utils.clip_grad_norm_(named, CLIP_NORM)
+        optimizer.step()
+        return value.item(), norm.item()
+
+    return run
+
+
+def work(args: argparse.Namespace) -> None:
+    """A worker: reports the first step's loss and norm, then the times of one step for each line read."""
+    step = (torch_step if args.worker in TORCH_KINDS else jax_step)(args.worker, args)
+    print(json.dumps(step()), flush=True)
+    step()
+    for _ in sys.stdin:
+        wall, processor = time.perf_counter(), time.process_time()
+        step()
+        times = time.perf_counter() - wall, time.process_time() - processor
+        print(json.dumps(times), flush=True)
+
+
+class Worker:
+    """A process that takes steps when asked."""
+
+    def __init__(self, kind: str, batch: int, args: argparse.Namespace, weights: str):
+        options = ["--worker", kind, "--weights", weights, "--batch", str(batch)]
+        options += ["--dtype", args.dtype, "--frames", str(args.frames)]
+        command = [sys.executable, __file__, *options]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.first = self._read()
+        self.times: list[tuple[float, float]] = []
+
+    def _read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"a worker ended early: {' '.join(self.process.args)}")
+        return json.loads(line)
+
+    def step(self) -> None:
+        """One step, timed by the worker."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.times.append(self._read())
+
+    def medians(self) -> tuple[float, float]:
+        """Wall and processor seconds of a step."""
+        return tuple(statistics.median(column) for column in zip(*self.times, strict=True))
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(kind: str, batch: int, args: argparse.Namespace) -> None:
+    """One row: ours and another, in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = str(Path(folder, "weights.npz"))
+        workers = [Worker(name, batch, args, weights) for name in ("ours", kind)]
+    if kind != "naive":
+        # One step's loss and gradient norm, before any update.
+        tolerance = 1e-3 if args.dtype == "float32" else 5e-2
+        np.testing.assert_allclose(workers[1].first, workers[0].first, rtol=tolerance)
+    for _ in range(args.runs):
+        for worker in workers:
+            worker.step()
+    (wall, processor), (wall_2, processor_2) = (worker.medians() for worker in workers)
+    for worker in workers:
+        worker.close()
+    clips = batch / wall
+    row = f"{batch:4d} {kind:13s} | {wall:7.3f} {wall_2:7.3f} {wall_2 / wall:5.2f}"
+    row += f" | {processor:7.3f} {processor_2:7.3f} {processor_2 / processor:5.2f} | {clips:8.2f}"
+    if args.peak_tflops:
+        row += f" {clips * args.frames * GFLOP_A_FRAME / args.peak_tflops / 10:6.1f} % of peak"
+    print(row, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch", type=int, nargs="+", default=[8, 16])
+    kinds = [*TORCH_KINDS, "naive"]
+    parser.add_argument("--against", nargs="+", choices=kinds, default=kinds)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--frames", type=int, default=90, help="2 more than a multiple of 4")
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--peak-tflops", type=float, help="of the accelerator in this dtype")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--weights", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        work(args)
+        return
+    print("   B against       | wall s: ours other ratio | processor s: ours other ratio | our clips/s")
+    for batch in args.batch:
+        for kind in args.against:
+            compare(kind, batch, args)
+
+
+if __name__ == "__main__":
+    main()
