@@ -8,6 +8,7 @@ from training_loop_test import make_config
 from training_toy import random_example
 
 from lhg_jax.data import records
+from lhg_jax.data.schema import ClipInfo, encode
 from lhg_jax.data.synthetic import synthesise
 from lhg_jax.motion import LANDMARK
 from lhg_jax.training.evaluation import synthetic_dyads
@@ -19,17 +20,29 @@ def folder(tmp_path_factory):
     """Two synthetic clips with the simulator's motion; what is heard is noise, which is quicker to make."""
     path = tmp_path_factory.mktemp("dyads")
     rng = np.random.default_rng(0)
-    pairs = []
+    encoded, uuids, frames = [], [], []
     for index in range(2):
         dyad = synthesise(5, index)
         example = random_example(rng, len(dyad.listener))
         example = example.replace(
             features=example.features.replace(motion=dyad.speaker.values), target=dyad.listener.values
         )
-        pairs.append((dyad.uuid, example))
-    records.write_shard(path / "x.array_record", pairs)
-    metadata = records.describe_shards(path, ["x.array_record"], space=LANDMARK, source="synthetic", seed=5)
-    records.write_metadata(path, metadata)
+        encoded.append(encode(example, ClipInfo(dyad.uuid)))
+        uuids.append(dyad.uuid)
+        frames.append(example.features.frames)
+    records.write_shard(path / "x.array_record", encoded)
+    metadata = records.Metadata(
+        space="landmark",
+        source="synthetic",
+        seed=5,
+        frames=frames,
+        uuids=uuids,
+        keys=["0", "1"],
+        shards=["x.array_record"],
+        mean=[0.0] * LANDMARK.size,
+        std=[1.0] * LANDMARK.size,
+    )
+    records.write_metadata(path, {"valid": metadata})
     return path
 
 
@@ -46,7 +59,7 @@ def test_clips_of_another_simulator_are_not_scored(folder, capsys):
             example = super().__getitem__(index)
             return example.replace(target=example.target + 1e-6)
 
-    assert synthetic_dyads(Changed(folder), 2) == []
+    assert synthetic_dyads(Changed(folder, records.open_source(folder).metadata), 2) == []
     assert "made by another simulator" in capsys.readouterr().err.replace("\n", " ")
 
 

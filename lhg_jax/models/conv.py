@@ -88,7 +88,8 @@ def _backward(strides: Pair, padding: Padding, residuals: tuple[Array, Array], d
     def by_xla(x_BTFC, dy_BTFD):
         return jax.vjp(lambda k: _plain(x_BTFC, k, strides, padding), kernel)[1](dy_BTFD)[0]
 
-    by_patches = functools.partial(kernel_gradient, taps=kernel.shape[:2], strides=strides, padding=padding)
+    taps = (kernel.shape[0], kernel.shape[1])
+    by_patches = functools.partial(kernel_gradient, taps=taps, strides=strides, padding=padding)
     return dx_BTFC, lax.platform_dependent(x_BTFC, dy_BTFD, cpu=by_patches, default=by_xla)
 
 

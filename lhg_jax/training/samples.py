@@ -85,11 +85,11 @@ def portrait_renderer() -> Callable[[Values], Iterator[Image]]:
 
     from lhg_jax.demo import LISTENER_CROP
     from lhg_jax.faces import get_tracker
-    from lhg_jax.render import get_renderer
+    from lhg_jax.render import load_renderer
 
     image = data.astronaut()[LISTENER_CROP]
     fit = get_tracker(LANDMARK).track_image(image)
-    renderer = get_renderer("mesh")(image, fit)
+    renderer = load_renderer("mesh")(image, fit)
     return lambda values: renderer.render(values - values[:1] + np.asarray(fit.values, np.float32))
 
 

@@ -2,10 +2,10 @@
 
     python tools/bench/blocks.py [--batch 8] [--frames 90] [--runs 5]
 
-These blocks are nine tenths of the work of a training step of configs/lhg_base.py (train_step.py), in a hundredth
-of the time to compile. All run in one process, in turn, on the same numbers and from the same weights, which is
-checked. Milliseconds of processor time (all threads), medians; `naive` has XLA's own kernel gradient, `torch` is
-the twin's block and `last` the same in the channels_last layout.
+These blocks are nine tenths of the work of a training step of configs/lhg_base.py (train_step.py), in
+a hundredth of the time to compile. All run in one process, in turn, on the same numbers and from the same
+weights, which is checked. Milliseconds of processor time (all threads), medians; `naive` has XLA's own kernel
+gradient, `torch` is the twin's block and `last` the same in the channels_last layout.
 """
 
 import argparse
@@ -122,8 +122,9 @@ def main() -> None:
             totals[name] = totals.get(name, np.zeros(2)) + blocks * np.array(pair)
     for name, (processor, wall) in totals.items():
         ratios = processor / totals["ours"][0], wall / totals["ours"][1]
+        blocks = sum(count for _, count in STAGES)
         print(
-            f"all {sum(b for _, b in STAGES)} blocks, {name}: {ratios[0]:.2f} x ours in processor time, {ratios[1]:.2f} in wall"
+            f"all {blocks} blocks, {name}: {ratios[0]:.2f} x ours in processor time, {ratios[1]:.2f} in wall"
         )
 
 
