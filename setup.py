@@ -43,7 +43,7 @@ STAGES = [*TORCH, *ONNX, "onnxscript>=0.5"]
 TF = ["tensorflow-cpu>=2.20"]
 BEAM = ["apache-beam>=2.69"]
 LINT = ["ruff>=0.9", "mypy>=1.13"]
-TEST = [*PIPELINE, *TRAIN, *SYNTHETIC, *STAGES, *TF, *BEAM, *LINT, "pytest>=8", "beartype>=0.20"]
+TEST = [*PIPELINE, *TRAIN, *SYNTHETIC, *STAGES, *TF, *BEAM, *LINT, "pytest>=8", "pytest-xdist>=3.6", "beartype>=0.20"]
 
 setup(
     name="lhg_jax",

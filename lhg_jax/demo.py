@@ -42,14 +42,13 @@ def make_speaker(path: Path) -> None:
     image = media.read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
     image = np.ascontiguousarray(image[SPEAKER_CROP])
     motion = load_motion(Path(str(ASSETS / "demo_speech.motion.npz")))
-    renderer_class = render.get_renderer("mesh")
-    fit = faces.get_tracker(renderer_class.space).track_image(image)
+    renderer = render.load_renderer("mesh")
+    fit = faces.get_tracker(renderer.space).track_image(image)
     starts = np.arange(int(len(motion) / motion.fps * SPEAKER_FPS)) / SPEAKER_FPS
-    values = motion.at_times(starts + 0.5 / SPEAKER_FPS)
     height, width = image.shape[:2]
     sound = Path(str(ASSETS / "demo_speech.flac"))
     with media.VideoWriter(
         path, width, height, starts, end_s=len(starts) / SPEAKER_FPS, audio_from=sound
     ) as writer:
-        for frame in renderer_class(image, fit).render(values):
+        for frame in renderer(image, fit).animate(motion, starts + 0.5 / SPEAKER_FPS):
             writer.write(frame)

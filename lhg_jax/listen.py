@@ -4,17 +4,19 @@ import contextlib
 import functools
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax import faces, media, render
+from lhg_jax import faces, media
 from lhg_jax.errors import about
 from lhg_jax.features import SpeakerFeatures
 from lhg_jax.motion import FRAME_RATE, Motion, load_motion, require_same_space, save_motion
 from lhg_jax.pretrained import ListenerModel, load_listener
 from lhg_jax.progress import StageTimes, warn
 from lhg_jax.request import Request, Speaker, Style, Timeline, find_speaker
+from lhg_jax.restore import Restorer
 from lhg_jax.speech.asr import RECOGNISERS
 from lhg_jax.speech.bert import BertEncoder
 from lhg_jax.speech.extract import extract_speech
@@ -24,16 +26,29 @@ from lhg_jax.speech.words import Word, read_transcript
 class Pipeline:
     """The stages, loaded when first needed and kept for any number of pairs; see `lhg_jax.sample`."""
 
-    def __init__(self, *, checkpoint: Path | None, renderer: str, asr: str, face: int | None):
+    def __init__(
+        self,
+        *,
+        checkpoint: Path | None,
+        renderer: Any,
+        restorer: Restorer,
+        tracker_weights: Path | None,
+        asr: str,
+        face: int | None,
+    ):
         """Loads nothing yet.
 
         Args:
           checkpoint: weights of the listener (.safetensors), or None for the demo model in the package.
-          renderer: name in `render.RENDERERS`.
+          renderer: what `render.load_renderer` gave; its space decides on the tracker.
+          restorer: what `restore.load_restorer` gave.
+          tracker_weights: of the face tracker, or None for the default one, which has its own.
           asr: name in `speech.asr.RECOGNISERS`.
           face: which face of the portrait, from the left, or None for the largest.
         """
-        self.renderer_class = render.get_renderer(renderer)
+        self.renderer = renderer
+        self.restorer = restorer
+        self.tracker_weights = tracker_weights
         self.recognise = RECOGNISERS[asr]
         self.face = face
         self.checkpoint = checkpoint
@@ -43,7 +58,7 @@ class Pipeline:
     def model(self) -> ListenerModel:
         """The listener generator."""
         model = load_listener(self.checkpoint)
-        require_same_space("the checkpoint", model.space, "the renderer", self.renderer_class.space)
+        require_same_space("the checkpoint", model.space, "the renderer", self.renderer.space)
         return model
 
     @functools.cached_property
@@ -54,7 +69,7 @@ class Pipeline:
     @functools.cached_property
     def tracker(self):
         """The face tracker, in the space of the renderer."""
-        return faces.get_tracker(self.renderer_class.space)
+        return faces.get_tracker(self.renderer.space, self.tracker_weights)
 
     def run(self, request: Request, style: Style) -> float:
         """Makes one clip; returns its length in seconds. Raises `UserError` for input that cannot be used."""
@@ -74,14 +89,14 @@ class Pipeline:
             save_motion(request.save_motion, motion)
         timeline = speaker.timeline if speaker else Timeline.regular(len(motion), motion.fps)
         with about(request.listener):
-            renderer = self.renderer_class(portrait, fit)
-        self.write(request, renderer.render(motion.at_times(timeline.centres_s)), timeline, speaker)
+            images = self.renderer(portrait, fit).animate(motion, timeline.centres_s)
+        self.write(request, self.restorer(images), timeline, speaker)
         return timeline.end_s
 
     def saved_motion(self, path: Path) -> Motion:
         """A motion from a file, in the renderer's space."""
         motion = load_motion(path)
-        require_same_space(str(path), motion.space, "the renderer", self.renderer_class.space)
+        require_same_space(str(path), motion.space, "the renderer", self.renderer.space)
         return motion
 
     def imagine(

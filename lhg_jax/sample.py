@@ -13,7 +13,9 @@ import tyro
 
 from lhg_jax.errors import UserError, run_cli
 from lhg_jax.progress import console, warn
-from lhg_jax.restore import check_restorer
+from lhg_jax.registry import require_known
+from lhg_jax.render import RENDERERS, load_renderer
+from lhg_jax.restore import RESTORERS, load_restorer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +36,14 @@ class Options:
     """Weights of the listener (.safetensors); the demo model of the package by default."""
     renderer: str = "mesh"
     """How the portrait is moved; `python -m lhg_jax.doctor` lists what there is."""
+    renderer_weights: Path | None = None
+    """Weights of a renderer that needs some (docs/weights.md)."""
+    tracker_weights: Path | None = None
+    """Weights of the face tracker, where the renderer's space needs another than the default one."""
     restore: str = "none"
     """Restoration of the rendered frames."""
+    restore_weights: Path | None = None
+    """Weights of the restoration."""
     asr: Literal["pocketsphinx", "none"] = "pocketsphinx"
     """Speech recogniser, used where there is no transcript."""
     side_by_side: bool = False
@@ -67,7 +75,12 @@ def main() -> None:
     from lhg_jax.request import Style
 
     pipeline = Pipeline(
-        checkpoint=options.checkpoint, renderer=options.renderer, asr=options.asr, face=options.face
+        checkpoint=options.checkpoint,
+        renderer=load_renderer(options.renderer, options.renderer_weights),
+        restorer=load_restorer(options.restore, options.restore_weights),
+        tracker_weights=options.tracker_weights,
+        asr=options.asr,
+        face=options.face,
     )
     style = Style(options.exp_scale, options.pose_scale, options.smooth)
     seconds = make_all(pipeline, requests(options), style, keep_going=options.batch is not None)
@@ -85,7 +98,8 @@ def check(options: Options) -> None:
         raise UserError("--speaker: a speaker is needed (or --audio, or --motion)")
     if options.side_by_side and any(alone) and not options.speaker:
         raise UserError("--side-by-side: needs the speaker's video (--speaker)")
-    check_restorer(options.restore)
+    require_known("renderer", options.renderer, RENDERERS)
+    require_known("restoration", options.restore, RESTORERS)
     for name in ("exp_scale", "pose_scale", "smooth"):
         if getattr(options, name) < 0:
             raise UserError(f"--{name.replace('_', '-')}: {getattr(options, name)} is negative")

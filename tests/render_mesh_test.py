@@ -1,13 +1,14 @@
 """The mesh renderer on an exactly known face: geometry without a detector, and bad input."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lhg_jax.errors import UserError
 from lhg_jax.face_model import TEMPLATE, FaceAnchor, action, project
-from lhg_jax.render import RENDERERS, get_renderer, mesh
+from lhg_jax.render import RENDERERS, load_renderer, mesh
 from lhg_jax.render.mesh import MeshRenderer
 
 ANGLE = slice(64, 67)
@@ -169,6 +170,8 @@ def test_bad_input_is_one_line_that_says_what():
 
 
 def test_renderers_are_found_by_name():
-    assert get_renderer("mesh") is MeshRenderer
+    assert load_renderer("mesh") is MeshRenderer
+    with pytest.raises(UserError, match="--renderer-weights: the mesh renderer takes none"):
+        load_renderer("mesh", Path("x.onnx"))
     with pytest.raises(UserError, match=f"unknown renderer 'oil'.*{', '.join(RENDERERS)}"):
-        get_renderer("oil")
+        load_renderer("oil")

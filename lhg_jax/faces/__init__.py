@@ -5,19 +5,19 @@ on_frame=None) -> VideoFit` (see `landmark.py`, which defines these values and i
 landmarks and the spectral face model). `identity.py` says how much two faces look like one person.
 """
 
-import importlib
+from pathlib import Path
 from typing import Any
 
+from lhg_jax import registry
 from lhg_jax.errors import UserError
 from lhg_jax.motion import CoefficientSpace
 
-# Name of a tracker's coefficient space -> "module:class", imported when asked for.
-TRACKERS: dict[str, str] = {"landmark": "lhg_jax.faces.landmark:LandmarkTracker"}
+# Name of a tracker's coefficient space -> "module:function"; the function takes a path of weights or None.
+TRACKERS: dict[str, str] = {"landmark": "lhg_jax.faces.landmark:load"}
 
 
-def get_tracker(space: CoefficientSpace) -> Any:
+def get_tracker(space: CoefficientSpace, weights: Path | None = None) -> Any:
     """A new tracker whose motion is in `space`. Raises `UserError` listing the spaces that have one."""
     if space.name not in TRACKERS:
         raise UserError(f"no face tracker measures the space {space.name!r} (known: {', '.join(TRACKERS)})")
-    module, _, attribute = TRACKERS[space.name].partition(":")
-    return getattr(importlib.import_module(module), attribute)()
+    return registry.find("face tracker", space.name, TRACKERS)(weights)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -97,6 +98,13 @@ class LandmarkTracker:
         values, anchor = fit_clip(sightings.landmarks)
         motion = _to_motion(values, sightings)
         return VideoFit(motion, anchor, found, _warnings(sightings))
+
+
+def load(weights: Path | None) -> LandmarkTracker:
+    """The tracker. Its weights are those of dlib's package; `UserError` where others are named."""
+    if weights:
+        raise UserError("--tracker-weights: the landmark tracker takes none")
+    return LandmarkTracker()
 
 
 def fit_portrait(

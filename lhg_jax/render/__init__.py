@@ -1,17 +1,19 @@
-"""Renderers: listener motion and one portrait in, frames out. Found by name, imported when asked for."""
+"""Renderers: listener motion and one portrait in, frames out. Found by name, imported when asked for.
 
-import importlib
+What `load_renderer` gives has `space` (of the motion it takes) and is called as `renderer(portrait, fit)`
+with an image and the tracker's fit of it; the result has `animate(motion, times_s)`, which yields one image
+for each time.
+"""
+
+from pathlib import Path
 from typing import Any
 
-from lhg_jax.errors import UserError
+from lhg_jax import registry
 
-# Name -> "module:class". The class takes (portrait, fit) and has `space` and `render(values)`.
-RENDERERS: dict[str, str] = {"mesh": "lhg_jax.render.mesh:MeshRenderer"}
+# Name -> "module:function"; the function takes the path of the weights, or None where none were named.
+RENDERERS: dict[str, str] = {"mesh": "lhg_jax.render.mesh:load"}
 
 
-def get_renderer(name: str) -> Any:
-    """The renderer class called `name`. Raises `UserError` listing the known names."""
-    if name not in RENDERERS:
-        raise UserError(f"unknown renderer {name!r} (known: {', '.join(RENDERERS)})")
-    module, _, attribute = RENDERERS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+def load_renderer(name: str, weights: Path | None = None) -> Any:
+    """The renderer called `name`. Raises `UserError` for unknown names and for weights that do not fit it."""
+    return registry.find("renderer", name, RENDERERS)(weights)

@@ -21,6 +21,7 @@ At the portrait's own values D = 0 and the frame is the portrait, bit for bit.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import cv2
@@ -29,7 +30,7 @@ from jaxtyping import Float, UInt8
 
 from lhg_jax.errors import UserError
 from lhg_jax.face_model import FaceAnchor, head_shape, rotation
-from lhg_jax.motion import LANDMARK
+from lhg_jax.motion import LANDMARK, Motion
 from lhg_jax.render.head import HeadField, build_head_field, smoothstep
 from lhg_jax.render.openings import Openings, portrait_displacement, shared_displacement
 
@@ -111,6 +112,12 @@ class MeshRenderer:
         pixels = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
         self._pixels = np.stack(pixels, -1).astype(np.float32)
 
+    def animate(
+        self, motion: Motion, times_s: Float[np.ndarray, "frames"]
+    ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+        """Yields one frame for each time."""
+        return self.render(motion.at_times(times_s))
+
     def render(
         self, values: Float[np.ndarray, "frames coeff"]
     ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
@@ -191,6 +198,13 @@ class MeshRenderer:
         near, far = self._limits[..., 0], self._limits[..., 1]
         fourth_power = (moved / np.where(moved > 0, near, far)) ** 4
         return moved / np.sqrt(np.sqrt(1.0 + fourth_power))  # bends later than tanh
+
+
+def load(weights: Path | None) -> type[MeshRenderer]:
+    """The renderer of `lhg_jax.render`. It has no weights; `UserError` where some are named."""
+    if weights:
+        raise UserError("--renderer-weights: the mesh renderer takes none")
+    return MeshRenderer
 
 
 def _basis(field: HeadField) -> Float[np.ndarray, "77 points"]:

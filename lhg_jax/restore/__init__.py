@@ -1,12 +1,26 @@
-"""Restoration: sharper frames after rendering. No stage is bundled yet; the one planned is RVRT."""
+"""Restoration: sharper frames after rendering. Found by name, imported when asked for.
 
-from lhg_jax.errors import UserError
+A restorer is a callable from an iterator of images to an iterator of as many images.
+"""
 
-# Name -> "module:class"; a restorer takes an iterator of frames and gives one of as many frames.
-RESTORERS: dict[str, str] = {}
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lhg_jax import registry
+
+Restorer = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
+
+# Name -> "module:function"; the function takes the path of the weights, or None where none were named.
+RESTORERS: dict[str, str] = {"none": "lhg_jax.restore:keep"}
 
 
-def check_restorer(name: str) -> None:
-    """Raises `UserError` for a name that is neither 'none' nor in `RESTORERS`."""
-    if name != "none" and name not in RESTORERS:
-        raise UserError(f"--restore: unknown restoration {name!r} (known: {', '.join(['none', *RESTORERS])})")
+def keep(weights: Path | None) -> Restorer:
+    """No restoration: the frames as they are."""
+    return iter
+
+
+def load_restorer(name: str, weights: Path | None = None) -> Restorer:
+    """The restorer called `name`. Raises `UserError` for unknown names and for weights that do not fit it."""
+    return registry.find("restoration", name, RESTORERS)(weights)

@@ -1,0 +1,44 @@
+"""PyTorch definitions of networks whose official checkpoints are PyTorch files, under the checkpoints' keys.
+
+They serve one purpose: to turn such a checkpoint into an ONNX file (tools/export_stage.py), and to prove that
+file against recordings. Nothing else of the package imports them, or PyTorch.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lhg_jax import registry
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """A network with its official weights, ready to become an ONNX file.
+
+    Attributes:
+      module: torch.nn.Module in evaluation mode.
+      example: input name -> tensor, in the order in which `module` takes them.
+      outputs: names, in the order in which `module` gives them.
+      dynamic: input or output name -> {axis: symbol} for every axis of any size.
+      source: whose weights these are, for people.
+      licence: of the weights.
+      tolerance: largest difference of ONNX from PyTorch that passes, relative to the output's largest value.
+    """
+
+    module: Any
+    example: Mapping[str, Any]
+    outputs: tuple[str, ...]
+    dynamic: Mapping[str, Mapping[int, str]]
+    source: str
+    licence: str
+    tolerance: float = 1e-4
+
+
+# Name -> "module:function"; the function takes the path of the official checkpoint and gives an `Export`.
+EXPORTS: dict[str, str] = {}
+
+
+def load_export(name: str, weights: Path) -> Export:
+    """The network `name` with weights from an official file. Raises `UserError` for what does not fit."""
+    return registry.find("stage", name, EXPORTS)(weights)

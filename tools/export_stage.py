@@ -1,0 +1,129 @@
+"""An official PyTorch checkpoint -> an ONNX file that the package runs without PyTorch.
+
+  python tools/export_stage.py NAME --weights FILE --output FILE.onnx
+
+The file is checked before it is kept: the same random input through ONNX and through PyTorch. Source,
+licence, the weights' sha256 and the difference that was found stand in its metadata.
+Needs the extra `stages`. docs/weights.md says where official files come from.
+"""
+
+import dataclasses
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from lhg_jax import interop
+from lhg_jax.atomic import replacing
+from lhg_jax.errors import MissingExtraError, UserError, run_cli
+from lhg_jax.torch_modules import Export, load_export
+
+OPSET = 20  # the first whose GridSample has all that the stages need
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Turns an official checkpoint into an ONNX file."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """Which network."""
+    weights: Path
+    """The official checkpoint."""
+    output: Path
+    """The .onnx file to write."""
+
+
+def export(options: Options) -> float:
+    """Writes the file; returns the largest difference from PyTorch, relative to the largest output."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("exporting a stage", "stages") from None
+    if options.output.suffix != ".onnx":
+        raise UserError(f"{options.output}: the name must end in .onnx")
+    stage = load_export(options.name, options.weights)
+    with replacing(options.output) as temporary:
+        write_onnx(stage, temporary)
+        difference = compare(stage, temporary)
+        if not difference <= stage.tolerance:
+            raise UserError(
+                f"{options.output}: ONNX differs from PyTorch by {difference:.2g} of the largest value "
+                f"(allowed: {stage.tolerance:.2g}); nothing was written"
+            )
+        annotate(
+            temporary,
+            stage=options.name,
+            source=stage.source,
+            licence=stage.licence,
+            weights_sha256=hashlib.sha256(options.weights.read_bytes()).hexdigest(),
+            largest_relative_difference=f"{difference:.3g}",
+        )
+    return difference
+
+
+def write_onnx(stage: Export, path: Path) -> None:
+    """Traces the module with its example and writes one self-contained file."""
+    import torch
+
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # about the exporter's own insides
+        torch.onnx.export(
+            stage.module,
+            tuple(stage.example.values()),
+            str(path),
+            input_names=list(stage.example),
+            output_names=list(stage.outputs),
+            dynamic_axes={name: dict(axes) for name, axes in stage.dynamic.items()},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def compare(stage: Export, path: Path, seed: int = 0) -> float:
+    """Largest |ONNX - PyTorch| over all outputs, each relative to its largest value, on random input."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    values = {name: _like(tensor, generator) for name, tensor in stage.example.items()}
+    with torch.inference_mode():
+        results = stage.module(*values.values())
+    results = results if isinstance(results, (tuple, list)) else (results,)
+    ours = interop.load(path)(**{name: value.numpy() for name, value in values.items()})
+    differences = [
+        np.abs(ours[name] - want.numpy()).max() / max(float(want.abs().max()), 1e-12)
+        for name, want in zip(stage.outputs, results, strict=True)
+    ]
+    return float(max(differences))
+
+
+def _like(example, generator):
+    """Random values with the mean and spread of the example; integers stay as they are."""
+    import torch
+
+    if not example.is_floating_point():
+        return example
+    noise = torch.randn(example.shape, generator=generator)
+    return example.mean() + noise * (example.std() if example.numel() > 1 else 1.0)
+
+
+def annotate(path: Path, **notes: str) -> None:
+    """Adds metadata to an ONNX file."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, notes)
+    onnx.save(model, path)
+
+
+def main() -> None:
+    """Parses the command line and exports."""
+    options = tyro.cli(Options, description=__doc__)
+    difference = export(options)
+    print(f"wrote {options.output} (differs from PyTorch by {difference:.2g} of the largest value)")
+
+
+if __name__ == "__main__":
+    run_cli(main)
