@@ -29,11 +29,11 @@ STEPS = 2400
 config = TrainConfig(
     model=ListenerConfig(
         coeff=70,
-        audio_filters=(4, 8, 16, 32),
+        audio_filters=(2, 8, 16, 32),
         audio_depths=(1, 1, 1, 1),
         level_size=32,
         text_channels=(64, 64, 64),
-        fusion_size=96,
+        fusion_size=80,
         fusion_blocks=2,
         fusion_taps=21,
         hidden=128,
@@ -42,16 +42,16 @@ config = TrainConfig(
     data=DataConfig(
         train="out/synthetic/train",
         evaluation="out/synthetic/valid",
-        crop_frames=90,
-        eval_frames=90,
-        eval_batch_size=16,
+        crop_frames=178,
+        eval_frames=178,
+        eval_batch_size=8,
         threads=1,
     ),
-    train=LoopConfig(batch_size=16, steps=STEPS, seed=0, log_every=20, eval_every=500),
+    train=LoopConfig(batch_size=8, steps=STEPS, seed=0, log_every=20, eval_every=500),
     loss=LossConfig(
         motion="squared",
         contrastive="paper",
-        motion_options={"w1": 2.0, "w2": 4.0},
+        motion_options={"w1": 2.0, "w2": 8.0, "pose": 8.0},
         contrastive_weight=0.0001,
         temperature=0.1,
     ),
@@ -59,7 +59,7 @@ config = TrainConfig(
         learning_rate=3e-3, warmup_steps=100, weight_decay=0.01, clip_norm=1.0, ema_decay=0.995
     ),
     augment=AugmentConfig(
-        mirror=0.5,
+        mirror=0.0,  # a shake begins to one side: seen both ways round, its mean is no shake at all
         gain_db=6.0,
         noise_db=1.0,
         time_masks=1,
@@ -72,5 +72,5 @@ config = TrainConfig(
         drop_motion=0.15,
         drop_words=0.1,
     ),
-    checkpoint=CheckpointConfig(every=500, keep=2),
+    checkpoint=CheckpointConfig(every=200, keep=2),
 )

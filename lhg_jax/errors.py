@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 
 class UserError(Exception):
@@ -32,12 +35,35 @@ def about(path: str | os.PathLike) -> Iterator[None]:
 
 
 def run_cli(main: Callable[[], None]) -> None:
-    """Runs an entry point; a `UserError` becomes one line on stderr and exit code 2, without traceback."""
+    """Runs an entry point; a `UserError` becomes one line on stderr and exit code 2, without traceback.
+
+    Ctrl-C and SIGTERM (of `timeout`, a container or a batch system) end it with one line, too, and with what
+    shells expect, 130 and 143; files that were being written are cleared away.
+    """
     try:
-        main()
+        with _unwinding_on_sigterm():
+            main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+@contextlib.contextmanager
+def _unwinding_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM run the `finally` blocks on its way out; by default it would stop on the spot."""
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be handled
+        yield
+        return
+
+    def terminate(signum: int, frame: Any) -> None:
+        print("error: terminated", file=sys.stderr)
+        sys.exit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

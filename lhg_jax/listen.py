@@ -19,7 +19,7 @@ from lhg_jax.request import Request, Speaker, Style, Timeline, find_speaker
 from lhg_jax.restore import Restorer
 from lhg_jax.speech.asr import RECOGNISERS
 from lhg_jax.speech.bert import BertEncoder
-from lhg_jax.speech.extract import extract_speech
+from lhg_jax.speech.extract import SpeechFeatures, extract_speech
 from lhg_jax.speech.words import Word, read_transcript
 
 
@@ -111,12 +111,8 @@ class Pipeline:
     def perceive(self, speaker: Speaker, transcript: Path | None) -> SpeakerFeatures:
         """Everything the model hears and sees of the speaker."""
         frames = speaker.timeline.model_frames
-        with self.times.stage("sound"):
-            wave = media.read_audio(speaker.sound)
-        words = self.understand(wave, transcript)
+        speech = self.hear(speaker, transcript)
         motion = self.watch(speaker)
-        with self.times.stage("speech features"):
-            speech = extract_speech(wave, frames, words, self.encoder)
         seen = np.zeros((frames, self.model.space.size), np.float32)
         if motion is not None:
             seen = motion.at_times((np.arange(frames) + 0.5) / FRAME_RATE)
@@ -129,6 +125,14 @@ class Pipeline:
             has_motion=np.asarray(motion is not None),
             valid=np.ones(frames, bool),
         )
+
+    def hear(self, speaker: Speaker, transcript: Path | None) -> SpeechFeatures:
+        """Sound and words. The wave is let go of before the video is read: memory is for one of them."""
+        with self.times.stage("sound"):
+            wave = media.read_audio(speaker.sound)
+        words = self.understand(wave, transcript)
+        with self.times.stage("speech features"):
+            return extract_speech(wave, speaker.timeline.model_frames, words, self.encoder)
 
     def understand(self, wave: Float[np.ndarray, "samples"], transcript: Path | None) -> list[Word]:
         """What is said and when."""

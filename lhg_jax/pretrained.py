@@ -22,9 +22,9 @@ from lhg_jax.models.weights import check_tree, load_weights, save_weights
 from lhg_jax.motion import SPACES, CoefficientSpace
 
 DEMO = Path(__file__).parent / "assets" / "demo.safetensors"
-WINDOW = 90  # frames: the length of a training crop, hence of a window
-OVERLAP = 30  # frames shared by neighbouring windows
-MAX_WORDS = 32  # words a window can hold; 3 s of the fastest speech has fewer
+WINDOW = 178  # frames, about 6 s: the demo's training crop; a listener's last nod decides about the next
+OVERLAP = 60  # frames shared by neighbouring windows
+MAX_WORDS = 64  # words a window can hold; 6 s of the fastest speech has fewer
 MODELS: dict[str, tuple[type, type]] = {
     "listener": (Listener, ListenerConfig),
     "vico_lstm": (ViCoListener, ViCoConfig),

@@ -39,16 +39,16 @@ def change(x, t, order):
     return x[t] - x[t - 1] if order == 1 else x[t] - 2 * x[t - 1] + x[t - 2]
 
 
-def frame_loss(name, pred, target, t, weights):
+def frame_loss(name, pred, target, t, weights, pose=1.0):
     """Loss of one frame of one clip, for TDDFA: expression 0..9, pose 10..15."""
     if name == "huber":
         error = np.abs(pred[t] - target[t])
         return np.where(error < 0.1, error**2 / 2, 0.1 * (error - 0.05)).sum()
     value, power = 0.0, 2 if name == "squared" else 1
-    for group, weight in [(slice(0, 10), weights[0]), (slice(10, 16), weights[1])]:
+    for group, weight, share in [(slice(0, 10), weights[0], 1.0), (slice(10, 16), weights[1], pose)]:
         p, y = pred[:, group], target[:, group]
         change_error = np.linalg.norm(change(p, t, 1) - change(y, t, 1))
-        value += np.linalg.norm(p[t] - y[t]) ** power + weight * change_error**power
+        value += share * (np.linalg.norm(p[t] - y[t]) ** power + weight * change_error**power)
         if name == "l2_accel":
             value += weights[2] * np.linalg.norm(change(p, t, 2) - change(y, t, 2))
     return value
@@ -60,6 +60,7 @@ def frame_loss(name, pred, target, t, weights):
         ("paper", {}, (1, 1)),
         ("paper", {"w1": 0.3, "w2": 2.0}, (0.3, 2.0)),
         ("squared", {"w1": 0.3, "w2": 2.0}, (0.3, 2.0)),
+        ("squared", {"w1": 0.3, "w2": 2.0, "pose": 5.0}, (0.3, 2.0)),
         ("l2_accel", {"w1": 0.3, "w2": 2.0, "w_accel": 0.7}, (0.3, 2.0, 0.7)),
         ("huber", {}, None),
     ],
@@ -69,7 +70,8 @@ def test_equals_formula_written_out(name, kwargs, weights):
     loss = jax.jit(functools.partial(MOTION[name], space=TDDFA, **kwargs))(pred, target, valid)
     pred, target = np.asarray(pred, np.float64), np.asarray(target, np.float64)
     for clip, length in enumerate([6, 4, 1]):
-        expected = [frame_loss(name, pred[clip], target[clip], t, weights) for t in range(1, length)]
+        share = kwargs.get("pose", 1.0)
+        expected = [frame_loss(name, pred[clip], target[clip], t, weights, share) for t in range(1, length)]
         np.testing.assert_allclose(loss.values[clip], sum(expected), rtol=1e-5)
         assert loss.count[clip] == length - 1
     np.testing.assert_allclose(loss.mean(), loss.values.sum() / 8, rtol=1e-6)

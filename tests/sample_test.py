@@ -1,47 +1,18 @@
 """The sampling command as its users meet it: files in, files out, one-line errors."""
 
 import shutil
-import sys
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
 import skimage.data
 import skimage.io
 import skimage.transform
 from PIL import Image
+from sample_helpers import FPS, fails, run, voice, write_clip
 
 from lhg_jax import media
-from lhg_jax.errors import run_cli
 from lhg_jax.motion import LANDMARK, Motion, load_motion, save_motion
-from lhg_jax.sample import main
-
-FPS = 24.0
-
-
-def voice(seconds: float) -> np.ndarray:
-    """A buzz in syllables at 16 kHz: not words, but sound with rhythm."""
-    t = np.arange(int(seconds * 16000)) / 16000
-    return (0.2 * np.sign(np.sin(2 * np.pi * 140 * t)) * (np.sin(2 * np.pi * 3 * t) > 0)).astype(np.float32)
-
-
-def face_image() -> np.ndarray:
-    image = media.read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
-    return np.ascontiguousarray(image[:512:2, 64:448:2])
-
-
-def write_clip(path: Path, frames: int, *, image=None, sound=True) -> Path:
-    """A face (or `image`) that shifts by a pixel now and then, with sound."""
-    image = face_image() if image is None else image
-    wave = voice(frames / FPS) if sound else None
-    height, width = image.shape[:2]
-    with media.VideoWriter(
-        path, width, height, np.arange(frames) / FPS, audio=wave, end_s=frames / FPS
-    ) as writer:
-        for t in range(frames):
-            writer.write(np.roll(image, (t // 4) % 3, axis=1))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +23,6 @@ def folder(tmp_path_factory) -> Path:
     skimage.io.imsave(folder / "porträt.png", skimage.data.astronaut()[:300, 80:380], check_contrast=False)
     (folder / "talk.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nyes indeed\n")
     return folder
-
-
-def run(monkeypatch, *arguments) -> None:
-    monkeypatch.setattr(sys, "argv", ["sample", *map(str, arguments)])
-    run_cli(main)
-
-
-def fails(monkeypatch, capsys, output: Path, *arguments) -> str:
-    """Runs a command that must end with code 2 and one line; returns it. Nothing may be left behind."""
-    before = set(output.parent.iterdir()) if output.parent.is_dir() else set()
-    with pytest.raises(SystemExit) as exit_info:
-        run(monkeypatch, *arguments, "--output", output)
-    assert exit_info.value.code == 2
-    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(error) == 1
-    assert not output.exists()
-    if output.parent.is_dir():
-        assert set(output.parent.iterdir()) == before
-    return error[0]
 
 
 def test_pair_with_transcript(folder, tmp_path, monkeypatch, capsys):

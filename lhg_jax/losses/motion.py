@@ -104,10 +104,20 @@ def squared(
     *,
     w1: float = 1.0,
     w2: float = 1.0,
+    pose: float = 1.0,
 ) -> LossValue:
-    """Eq. 6 with squared norms: the same four terms, in which short large motions (nods) count for more."""
+    """Eq. 6 with squared norms: the same four terms, in which short large motions (nods) count for more.
+
+    Args:
+      pred_BTC, target_BTC, valid_BT, space: See the module's docstring.
+      w1, w2: As in `paper`.
+      pose: Weight of both terms of p. Squares of coefficients in different units (interocular distances,
+        radians) add up to a sum that the larger numbers rule.
+    """
     error_BTC = _error(pred_BTC, target_BTC, valid_BT)
-    return masked_loss(_eq6_terms(error_BTC, valid_BT, space, w1, w2, _square), _scored(valid_BT))
+    terms = _eq6_terms(error_BTC, valid_BT, space, w1, w2, _square)
+    terms |= {name: pose * terms[name] for name in ("pose", "pose_change")}
+    return masked_loss(terms, _scored(valid_BT))
 
 
 def l2_accel(

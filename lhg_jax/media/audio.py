@@ -45,7 +45,8 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Float
             filled = max(filled, position)
     if not filled:
         raise UserError(f"{path}: no sound can be decoded (give it with --audio FILE)")
-    return np.clip(np.concatenate(pieces), -1, 1)
+    wave = np.concatenate(pieces)
+    return np.clip(wave, -1, 1, out=wave)
 
 
 def _resampled(

@@ -37,8 +37,10 @@ NECK = 1.5  # from the jaw to where the shoulders stand still
 SKIN = 0.55  # outside the landmarks' hull, over which expression fades
 SLOPE, FLAT_SLOPE = 2.3, 0.95  # of the depth
 OUTLINE = [0, 1, 2, 3, 4, 12, 13, 14, 15, 16]
-# In nods: the depth that the outline's is drawn to, and what is left of the difference.
-OUTLINE_DEPTH, OUTLINE_RELIEF = -1.3, 0.55
+# In nods: the depth that the outline's is drawn to, and what is left of the difference. In a talking head the
+# jaw kept 0.55; less takes a quarter off what a nod of 12 degrees does to the embedding of the face.
+OUTLINE_DEPTH = -1.3
+JAW_RELIEF, EAR_RELIEF, SKULL_RELIEF = 0.15, 0.6, 0.5
 _BROW_TOP = -0.95  # head's y above which the ellipsoid, not the landmarks, gives the depth
 
 
@@ -70,12 +72,17 @@ def build_head_field(
     step = np.abs(grid[0, 1, 0] - grid[0, 0, 0])
     surface = _depth(grid, landmarks, skull, rotation)
     outline = landmarks.copy()
-    outline[OUTLINE, 2] = OUTLINE_DEPTH + OUTLINE_RELIEF * (landmarks[OUTLINE, 2] - OUTLINE_DEPTH)
-    upright = _depth(grid, outline, skull, rotation)
+    outline[OUTLINE, 2] = _drawn(landmarks[OUTLINE, 2], JAW_RELIEF)
+    upright = _depth(grid, outline, skull, rotation, EAR_RELIEF, SKULL_RELIEF)
     depths = [(surface, SLOPE), (upright, SLOPE), (surface, FLAT_SLOPE)]
     bounded = [_bound_slope(depth, step, slope) for depth, slope in depths]
     head, body = _weights(grid, landmarks, skull, rotation)
     return HeadField(grid, np.stack(bounded), head, body, _spread(grid, landmarks))
+
+
+def _drawn(depth: Float[np.ndarray, "points"], relief: float) -> Float[np.ndarray, "points"]:
+    """Depths drawn to `OUTLINE_DEPTH`; `relief` of the difference is left."""
+    return OUTLINE_DEPTH + relief * (depth - OUTLINE_DEPTH)
 
 
 def _skull(shape: Float[np.ndarray, "68 3"]) -> Float[np.ndarray, "points 3"]:
@@ -92,8 +99,13 @@ def _depth(
     landmarks: Float[np.ndarray, "68 3"],
     skull: Float[np.ndarray, "points 3"],
     rotation: Float[np.ndarray, "3 3"],
+    ear_relief: float = 1.0,
+    skull_relief: float = 1.0,
 ) -> Float[np.ndarray, "rows columns"]:
-    """Depth z(u) by a thin-plate spline with a little smoothing, so that no slope is steep."""
+    """Depth z(u) by a thin-plate spline with a little smoothing, so that no slope is steep.
+
+    The depth of ears and skull is drawn to `OUTLINE_DEPTH` where their relief is less than 1.
+    """
     in_head = skull @ rotation
     visible = (skull[:, 2] < (SKULL_CENTRE @ rotation.T)[2]) & (in_head[:, 1] < _BROW_TOP)
     turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
@@ -101,10 +113,11 @@ def _depth(
     neck = np.array(
         [[x, y, z] for y, z in ((1.6, -0.75), (2.0, -0.3), (2.7, -0.1)) for x in (-0.5, 0.0, 0.5)]
     )
-    cheek = np.array([[side * 1.28, y, -0.02] for side in (-1, 1) for y in (-0.4, 0.0, 0.4)])  # ears
-    fixed = np.concatenate([neck, cheek]) @ rotation.T
-    points = np.concatenate([landmarks[:, :2], skull[visible, :2], fixed[:, :2], far])
-    values = np.concatenate([landmarks[:, 2], skull[visible, 2], fixed[:, 2], np.zeros(len(far))])
+    ears = np.array([[side * 1.28, y, -0.02] for side in (-1, 1) for y in (-0.4, 0.0, 0.4)])
+    neck, ears, skull = neck @ rotation.T, ears @ rotation.T, skull[visible]
+    points = np.concatenate([part[:, :2] for part in (landmarks, skull, neck, ears)] + [far])
+    drawn = [_drawn(skull[:, 2], skull_relief), neck[:, 2], _drawn(ears[:, 2], ear_relief)]
+    values = np.concatenate([landmarks[:, 2], *drawn, np.zeros(len(far))])
     spline = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=0.002)
     reach = np.linalg.norm(grid, axis=-1, keepdims=True)
     inside = grid * np.minimum(1.0, 4.5 / np.maximum(reach, 1e-6))

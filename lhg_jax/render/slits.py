@@ -24,6 +24,7 @@ from scipy.interpolate import PchipInterpolator
 from lhg_jax.render.head import smoothstep
 
 LASHES = 0.85  # opacity of the lashes on the edge of a closing lid
+LASH_WIDTH = 0.03, 0.05  # half open, shut; interocular distances
 UPPER_LID = 0.85  # part of a blink that the upper lid does
 LIKE_SKIN = 0.3  # relative difference in brightness from the skin below the eye that is still skin
 
@@ -137,7 +138,8 @@ class Eye(Slit):
         closing = smoothstep(np.float32((1.0 - openness) / 0.4))
         cover = np.maximum(cover, closing * self._fading)
         image = self._image + (self._lid - self._image) * cover[..., None]
-        off = (self.b - upper) / max(0.03 * self._unit, 0.8)
+        width = np.interp(openness, (0.0, 0.5), LASH_WIDTH[::-1]) * self._unit
+        off = (self.b - upper) / max(width, 0.8)
         lashes = LASHES * closing * self._ends * np.exp(-off * off)
         image += (self._lash_colour - image) * lashes[..., None]
         return np.clip(np.rint(image), 0, 255).astype(np.uint8)

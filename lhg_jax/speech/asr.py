@@ -74,11 +74,11 @@ def _levelled(wave: Float[np.ndarray, "samples"]) -> Int16[np.ndarray, "samples"
     """16-bit samples at a good level; all zeros where the recording is silent throughout."""
     block = round(0.03 * SAMPLE_RATE)
     blocks = wave[: len(wave) // block * block].reshape(-1, block)
-    rms = np.sqrt((blocks.astype(np.float64) ** 2).mean(axis=1))
+    rms = np.sqrt(np.einsum("bn,bn->b", blocks, blocks) / block)  # no copy of a long recording
     if rms.max(initial=0) < SILENCE_RMS:
         return np.zeros(len(wave), np.int16)
-    gain = min(MAX_GAIN, PEAK / np.abs(wave).max())
-    return (wave * (gain * 32767)).astype(np.int16)
+    gain = min(MAX_GAIN, PEAK / max(wave.max(), -wave.min()))
+    return (wave * np.float32(gain * 32767)).astype(np.int16)
 
 
 def _utterances(pcm: Int16[np.ndarray, "samples"], pocketsphinx: Any) -> Iterator[tuple[int, int]]:

@@ -40,30 +40,27 @@ def log_mel(wave: Float[np.ndarray, "samples"], frames: int) -> Float[np.ndarray
     Raises:
       UserError: no samples, no frames, or samples that are not finite.
     """
-    decibels = mel_decibels(fit_wave(wave, frames), mel_steps(frames), STEP_RATE)
+    decibels = mel_decibels(cut_wave(wave, frames), mel_steps(frames), STEP_RATE)
     return relative_to_maximum(decibels, REFERENCE_FLOOR_DB)
 
 
-def fit_wave(wave: Float[np.ndarray, "samples"], frames: int) -> Float[np.ndarray, "fitted"]:
-    """Cuts `wave` to `frames` motion frames, or fills it up with zeros. Raises as `log_mel` does."""
+def cut_wave(wave: Float[np.ndarray, "samples"], frames: int) -> Float[np.ndarray, "cut"]:
+    """The part of `wave` within `frames` motion frames, not copied. Raises as `log_mel` does."""
     if frames < 1:
         raise UserError(f"speech: a clip of {frames} frames (at least one frame is needed)")
     if len(wave) == 0:
         raise UserError("speech: no sound samples (give a file with sound)")
     if not np.isfinite(wave).all():
         raise UserError("speech: the sound holds samples that are not finite numbers")
-    samples = round(frames * SAMPLE_RATE / FRAME_RATE)
-    fitted = np.zeros(samples, np.float32)
-    fitted[: len(wave)] = wave[:samples]
-    return fitted
+    return wave[: round(frames * SAMPLE_RATE / FRAME_RATE)]
 
 
 def relative_to_maximum(
     decibels: Float[np.ndarray, "steps 128"], floor_db: float = -np.inf
 ) -> Float[np.ndarray, "steps 128"]:
     """Decibels relative to their own maximum (or to `floor_db` if that is more), limited to [-80, 0]."""
-    reference = np.float32(max(decibels.max(), floor_db))
-    return np.clip(decibels - reference, np.float32(-RANGE_DB), np.float32(0))
+    shifted = decibels - np.float32(max(decibels.max(), floor_db))
+    return np.clip(shifted, np.float32(-RANGE_DB), np.float32(0), out=shifted)
 
 
 def mel_decibels(
@@ -73,17 +70,24 @@ def mel_decibels(
 
     Outside the wave there are zeros. A wave of any length goes through one compiled function, in chunks.
     """
-    starts = np.round(np.arange(steps) * (SAMPLE_RATE / step_rate)).astype(np.int64)
+    starts = np.round(np.arange(steps) * (SAMPLE_RATE / step_rate)).astype(np.int64) - FFT_SIZE // 2
     starts = np.pad(starts, (0, -steps % CHUNK), mode="edge")  # all chunks are full
     span = round(CHUNK * SAMPLE_RATE / step_rate) + FFT_SIZE  # samples that a chunk may touch
-    samples = np.zeros(max(starts[-1] + span, FFT_SIZE // 2 + len(wave)), np.float32)
-    samples[FFT_SIZE // 2 : FFT_SIZE // 2 + len(wave)] = wave
     chunks = []
     for starts_of_chunk in starts.reshape(-1, CHUNK):
-        first = starts_of_chunk[0]
+        first = int(starts_of_chunk[0])
         offsets = (starts_of_chunk - first).astype(np.int32)
-        chunks.append(_chunk_decibels(samples[first : first + span], offsets))  # asynchronous
+        chunks.append(_chunk_decibels(_span(wave, first, span), offsets))  # asynchronous
     return np.concatenate([np.asarray(chunk) for chunk in chunks])[:steps]
+
+
+def _span(wave: Float[np.ndarray, "samples"], first: int, length: int) -> Float[np.ndarray, "span"]:
+    """Samples [first, first + length), zeros where the wave has none."""
+    samples = np.zeros(length, np.float32)
+    known = wave[max(first, 0) : max(first + length, 0)]
+    offset = max(-first, 0)
+    samples[offset : offset + len(known)] = known
+    return samples
 
 
 @jax.jit
