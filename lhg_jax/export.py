@@ -1,7 +1,7 @@
 """`python -m lhg_jax.export --format savedmodel|onnx|stablehlo --output PATH`: a listener for other runtimes.
 
 The exported function takes the arrays of `SpeakerFeatures` and the listener's first frame by name, and gives
-`motion` [batch, frames, coeff]. Batch and number of words are free. So is the length in a SavedModel and in
+`listener_motion` [batch, frames, coeff]. Batch and number of words are free. So is the length in a SavedModel and in
 StableHLO, where it must be T = 4 k + 2 frames (log-mel: 2 T + 2 steps); an ONNX file has one length, chosen
 here. Shorter clips are padded and say so in `valid`; longer ones go through in overlapping windows, as in
 `lhg_jax.generate`. Each file is loaded again through its own runtime and compared with JAX before it is kept.
@@ -27,6 +27,7 @@ from lhg_jax.pretrained import WINDOW, ListenerModel, load_listener
 
 TOLERANCE = 1e-5  # largest difference from JAX that passes, relative to the largest coefficient (at least 1)
 SIZES = ((1, 34, 5), (3, 90, 20))  # (batch, frames, rows of words) that are compared
+OUTPUT = "listener_motion"
 INPUTS = ("log_mel", "mfcc", "word_table", "word_of_frame", "motion", "has_motion", "valid", "first_frame")
 
 
@@ -88,7 +89,7 @@ def write_stablehlo(trained: ListenerModel, path: Path) -> None:
 def load_stablehlo(path: Path) -> Callable[..., Mapping[str, Any]]:
     """What `write_stablehlo` wrote, as a function of named arrays."""
     exported = jax.export.deserialize(bytearray(path.read_bytes()))
-    return lambda **arrays: {"motion": exported.call(*(arrays[name] for name in INPUTS))}
+    return lambda **arrays: {OUTPUT: exported.call(*(arrays[name] for name in INPUTS))}
 
 
 def write_saved_model(trained: ListenerModel, path: Path) -> None:
@@ -108,7 +109,7 @@ def write_saved_model(trained: ListenerModel, path: Path) -> None:
     ]
     module = tf.Module()
     module.listen = tf.function(
-        lambda *arrays: {"motion": convert(*arrays)}, autograph=False, input_signature=signature
+        lambda *arrays: {OUTPUT: convert(*arrays)}, autograph=False, input_signature=signature
     )
     tf.saved_model.save(module, str(path), signatures=module.listen.get_concrete_function())
     (path / "assets.extra").mkdir()
@@ -133,7 +134,7 @@ def write_onnx(trained: ListenerModel, path: Path, frames: int) -> None:
         model_name="listener",
         opset=21,
         input_names=list(specs),
-        output_names=["motion"],
+        output_names=[OUTPUT],
     )
     onnx.helper.set_model_props(model, notes(trained))
     onnx.save(model, path)
@@ -165,7 +166,7 @@ def difference(trained: ListenerModel, run: Callable[..., Mapping[str, Any]], si
     for size in sizes:
         arrays = random_inputs(trained, *size)
         want = np.asarray(function(*(arrays[name] for name in INPUTS)))
-        found = np.abs(np.asarray(run(**arrays)["motion"]) - want).max() / max(np.abs(want).max(), 1.0)
+        found = np.abs(np.asarray(run(**arrays)[OUTPUT]) - want).max() / max(np.abs(want).max(), 1.0)
         worst = max(worst, float(found))
     return worst
 

@@ -79,7 +79,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     table = Table("split", "clips", "hours", "speakers", "listeners", "attitudes", title=summary["dataset"])
     for name, split in summary["splits"].items():
         attitudes = ", ".join(f"{count} {attitude}" for attitude, count in split["attitudes"].items())
-        numbers = (split["clips"], f"{split['hours']:.2f}", split["speakers"], split["listeners"])
+        people = (split[who] or "–" for who in ("speakers", "listeners"))  # simulated ones have no names
+        numbers = (split["clips"], f"{split['hours']:.2f}", *people)
         table.add_row(name, *map(str, numbers), attitudes)
     console.print(table)
     if summary["people_in_several_splits"]:
