@@ -51,7 +51,7 @@ config = TrainConfig(
     loss=LossConfig(
         motion="squared",
         contrastive="paper",
-        motion_options={"w1": 2.0, "w2": 8.0, "pose": 8.0},
+        motion_options={"w1": 2.0, "w2": 64.0, "pose": 8.0},
         contrastive_weight=0.0001,
         temperature=0.1,
     ),
