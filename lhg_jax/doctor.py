@@ -1,18 +1,24 @@
-"""`python -m lhg_jax.doctor`: versions, devices, codecs, extras and weights of this installation."""
+"""`python -m lhg_jax.doctor`: versions, devices, codecs, extras and weights of this installation.
+
+With `--weights DIR` (or the variable LHG_WEIGHTS) also the exported stages in that folder.
+"""
 
 import dataclasses
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 import lhg_jax
+from lhg_jax.errors import UserError, run_cli
 
 # Import names of what each extra brings; one missing means the extra is missing.
 EXTRAS = {
@@ -31,7 +37,11 @@ EXTRAS = {
     ),
     "train": ("grain", "tensorflow_datasets", "array_record", "tensorboardX"),
     "synthetic": ("espeakng_loader",),
+    "onnx": ("onnx", "onnxruntime"),
     "torch": ("torch",),
+    "stages": ("torch", "onnx", "onnxruntime", "onnxscript"),
+    "tf": ("tensorflow",),
+    "beam": ("apache_beam",),
 }
 VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "av", "dlib-bin", "librosa")
 
@@ -122,6 +132,45 @@ def device_rows() -> Iterator[tuple[str, str]]:
         yield str(device), device.device_kind
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Reports what this installation has."""
+
+    weights: Path | None = None
+    """Folder of exported stages (.onnx); the variable LHG_WEIGHTS by default."""
+
+
+def exported_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
+    """(file, stage, source, licence) of the ONNX files in a folder, from their own metadata.
+
+    Raises `UserError` where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder (--weights or LHG_WEIGHTS)")
+    for path in sorted(folder.glob("*.onnx")):
+        try:
+            notes = onnx_metadata(path)
+        except UserError as error:
+            yield path.name, "?", str(error).removeprefix(f"{path}: "), "?"
+            continue
+        unknown = "not exported by tools/export_stage.py"
+        yield path.name, notes.get("stage", "?"), notes.get("source", unknown), notes.get("licence", "?")
+
+
+def onnx_metadata(path: Path) -> dict[str, str]:
+    """What stands in an ONNX file beside the network. Raises `UserError` where it cannot be read."""
+    if importlib.util.find_spec("onnx") is None:
+        raise UserError(f"{path}: cannot be read: pip install '.[onnx]'")
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (DecodeError, OSError) as error:
+        raise UserError(f"{path}: not an ONNX file") from error
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
 def print_rows(console: Console, title: str, header: tuple[str, ...], rows) -> None:
     """Prints one table."""
     table = Table(*header, title=title, title_justify="left")
@@ -131,7 +180,14 @@ def print_rows(console: Console, title: str, header: tuple[str, ...], rows) -> N
 
 
 def main() -> None:
-    """Prints the report."""
+    """Parses the command line and reports."""
+    options = tyro.cli(Options, prog="python -m lhg_jax.doctor", description=__doc__)
+    named = os.environ.get("LHG_WEIGHTS")
+    report(options.weights or (Path(named) if named else None))
+
+
+def report(exported: Path | None = None) -> None:
+    """Prints what there is; `exported` is a folder of exported stages."""
     console = Console()
     print_rows(console, "Versions", ("package", "version"), version_rows())
     print_rows(console, "Devices", ("device", "kind"), device_rows())
@@ -141,7 +197,12 @@ def main() -> None:
     print_rows(console, "Extras", ("extra", "state", "missing packages"), extras)
     weights = ((w.stage, "found" if w.found() else "missing", w.source, w.licence) for w in WEIGHTS)
     print_rows(console, "Weights", ("stage", "state", "source", "licence"), weights)
+    if exported:
+        columns = ("file", "stage", "source", "licence")
+        print_rows(console, f"Exported stages in {escape(str(exported))}", columns, exported_rows(exported))
+    else:
+        console.print("Exported stages: none named (--weights DIR; docs/weights.md says how to make them)")
 
 
 if __name__ == "__main__":
-    main()
+    run_cli(main)

@@ -16,7 +16,7 @@ from typing import Any
 import tyro
 
 from lhg_jax.errors import UserError, run_cli
-from lhg_jax.metrics import cache
+from lhg_jax.metrics import cache, csim
 from lhg_jax.metrics.clip import Settings, clip_metrics, measure
 from lhg_jax.metrics.leaderboard import read_rows
 from lhg_jax.metrics.pairs import Pair, find_pairs
@@ -44,6 +44,8 @@ class Options:
     """Folder of the speakers' videos (NAME.speaker.mp4): adds rpcc and paired_frechet."""
     inception: Path | None = None
     """Inception weights for FID (pt_inception-2015-12-05-6726825d, .pth or .safetensors)."""
+    arcface: Path | None = None
+    """ArcFace network for CSIM, exported by tools/export_stage.py (.onnx)."""
     fid_like_piq: bool = False
     """Also FID with the early-stopped matrix root of the official script."""
     track: bool = True
@@ -77,6 +79,7 @@ def evaluate(options: Options) -> list[str]:
         raise UserError(f"--name: {options.name!r} is also a row of {options.compare} (choose another)")
     if options.inception and not options.inception.is_file():
         raise UserError(f"{options.inception}: no such file")
+    arcface = csim.arcface(options.arcface) if options.arcface else None
     pairs = find_pairs(options.predictions, options.references, options.annotations, options.speakers)
     times = StageTimes()
     outcomes = dict(measure_all(pairs, options, times))
@@ -87,6 +90,8 @@ def evaluate(options: Options) -> list[str]:
         raise UserError(f"{options.predictions}: no clip can be compared; the first: {problems[0]}")
     with times.stage("pool"):
         summary = summarise(options.output / "clips", records, options.fid_like_piq)
+        if arcface:
+            summary.notes["csim"] = csim.weights_of(arcface)
     with times.stage("report"):
         write_report(options.output, options.name, summary, records, problems, others)
     show(options, summary, problems)
@@ -99,7 +104,7 @@ def measure_all(
 ) -> Iterator[tuple[str, dict[str, Any] | str]]:
     """Yields (name, record, or what is wrong with the clip), in order of completion."""
     workers = min(options.workers or os.cpu_count() or 1, len(pairs))
-    settings = Settings(options.inception, options.track)
+    settings = Settings(options.inception, options.arcface, options.track)
     job = functools.partial(measure_one, options.output / "clips", settings, options.players)
     with times.stage("measure", total=len(pairs)) as advance:
         if workers == 1:

@@ -11,8 +11,9 @@ from jaxtyping import Float
 
 from lhg_jax import faces, media
 from lhg_jax.errors import about
+from lhg_jax.faces.precomputed import read_coefficients
 from lhg_jax.features import SpeakerFeatures
-from lhg_jax.motion import FRAME_RATE, Motion, load_motion, require_same_space, save_motion
+from lhg_jax.motion import FRAME_RATE, Motion, require_same_space, save_motion
 from lhg_jax.pretrained import ListenerModel, load_listener
 from lhg_jax.progress import StageTimes, warn
 from lhg_jax.request import Request, Speaker, Style, Timeline, find_speaker
@@ -80,10 +81,10 @@ class Pipeline:
         for message in fit.warnings:
             warn(f"{request.listener}: {message}")
         if request.motion:
-            motion = self.saved_motion(request.motion)
+            motion = self.measured_motion(request.motion)
         else:
             assert speaker is not None  # the command line sees to it
-            motion = self.imagine(speaker, request.transcript, fit.values)
+            motion = self.imagine(speaker, request, fit.values)
         motion = style.apply(motion, fit.values)
         if request.save_motion:
             save_motion(request.save_motion, motion)
@@ -93,26 +94,25 @@ class Pipeline:
         self.write(request, self.restorer(images), timeline, speaker)
         return timeline.end_s
 
-    def saved_motion(self, path: Path) -> Motion:
+    def measured_motion(self, path: Path) -> Motion:
         """A motion from a file, in the renderer's space."""
-        motion = load_motion(path)
+        motion = read_coefficients(path)
         require_same_space(str(path), motion.space, "the renderer", self.renderer.space)
         return motion
 
-    def imagine(
-        self, speaker: Speaker, transcript: Path | None, first_frame: Float[np.ndarray, "coeff"]
-    ) -> Motion:
+    def imagine(self, speaker: Speaker, request: Request, first_frame: Float[np.ndarray, "coeff"]) -> Motion:
         """The listener's motion for a speaker."""
         model = self.model  # before the slow stages: it may be the wrong file
-        features = self.perceive(speaker, transcript)
+        features = self.perceive(speaker, request)
         with self.times.stage("listener", model.count_windows(features.frames)) as advance:
             return Motion(model.space, model.generate(features, first_frame, advance))
 
-    def perceive(self, speaker: Speaker, transcript: Path | None) -> SpeakerFeatures:
+    def perceive(self, speaker: Speaker, request: Request) -> SpeakerFeatures:
         """Everything the model hears and sees of the speaker."""
         frames = speaker.timeline.model_frames
-        speech = self.hear(speaker, transcript)
-        motion = self.watch(speaker)
+        motion = self.measured_motion(request.speaker_motion) if request.speaker_motion else None
+        speech = self.hear(speaker, request.transcript)
+        motion = self.watch(speaker) if motion is None else motion
         seen = np.zeros((frames, self.model.space.size), np.float32)
         if motion is not None:
             seen = motion.at_times((np.arange(frames) + 0.5) / FRAME_RATE)

@@ -50,7 +50,8 @@ class CoefficientSpace:
         return np.setdiff1d(np.arange(self.size), np.arange(exp.start, exp.stop))
 
 
-# Angles are (pitch, yaw, roll). In `landmark`, trans is relative to the anchor of the clip (face_model.py).
+# Angles are (pitch, yaw, roll), in each space with the signs of its tracker (faces/). In `landmark`, trans is
+# relative to the anchor of the clip (face_model.py).
 LANDMARK = CoefficientSpace(
     "landmark",
     (
@@ -60,7 +61,12 @@ LANDMARK = CoefficientSpace(
     ),
 )
 TDDFA = CoefficientSpace(
-    "tddfa", (Part("exp", 10, "1"), Part("angle", 3, "rad"), Part("trans", 3, "x, y, log scale"))
+    "tddfa",
+    (
+        Part("exp", 10, "1"),
+        Part("angle", 3, "rad"),
+        Part("trans", 3, "x, y in picture widths and heights, log of dm in picture heights"),
+    ),
 )
 DEEP3D = CoefficientSpace(
     "deep3d", (Part("exp", 64, "1"), Part("angle", 3, "rad"), Part("trans", 3, "BFM units (dm)"))

@@ -23,7 +23,8 @@ class Request:
       speaker: video, or sound alone.
       audio: sound that replaces the speaker's own.
       transcript: .srt .vtt .json .TextGrid; without it the speech is recognised.
-      motion: a saved motion to render instead of imagining one.
+      speaker_motion: coefficients of the speaker's face that another program measured, .mat or .npz.
+      motion: a saved motion (or such coefficients) to render instead of imagining one.
       save_motion: where the rendered motion goes, .npz.
       side_by_side: a second video with the speaker on the left.
     """
@@ -33,6 +34,7 @@ class Request:
     speaker: Path | None = None
     audio: Path | None = None
     transcript: Path | None = None
+    speaker_motion: Path | None = None
     motion: Path | None = None
     save_motion: Path | None = None
     side_by_side: Path | None = None

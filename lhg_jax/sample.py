@@ -51,7 +51,9 @@ class Options:
     save_motion: Path | None = None
     """Also write the rendered motion (.npz)."""
     motion: Path | None = None
-    """Render this saved motion instead of imagining one."""
+    """Render this saved motion, or coefficients as --speaker-motion takes them, instead of imagining one."""
+    speaker_motion: Path | None = None
+    """Coefficients of the speaker's face from another program (.mat .npz) instead of tracking it."""
     exp_scale: float = 1.0
     """Factor on the expression's departure from the portrait's own."""
     pose_scale: float = 1.0
@@ -96,6 +98,8 @@ def check(options: Options) -> None:
         raise UserError("--listener: a portrait is needed")
     if options.listener and not (options.speaker or options.audio or options.motion):
         raise UserError("--speaker: a speaker is needed (or --audio, or --motion)")
+    if options.speaker_motion and not (options.speaker or options.audio):
+        raise UserError("--speaker-motion: the speaker's sound is needed too (--speaker or --audio)")
     if options.side_by_side and any(alone) and not options.speaker:
         raise UserError("--side-by-side: needs the speaker's video (--speaker)")
     require_known("renderer", options.renderer, RENDERERS)
@@ -128,7 +132,7 @@ def requests(options: Options) -> list:
         return [dataclasses.replace(demo, save_motion=options.save_motion)]
     output = options.output or Path("out.mp4")
     pair = with_pair(output) if options.side_by_side else {"output": output}
-    names = ("speaker", "listener", "audio", "transcript", "motion", "save_motion")
+    names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion", "save_motion")
     return [Request(**{name: getattr(options, name) for name in names}, **pair)]
 
 

@@ -1,10 +1,14 @@
 import dataclasses
+import sys
+
+import pytest
 
 from lhg_jax import doctor
+from lhg_jax.errors import UserError
 
 
 def test_report_names_versions_devices_codecs_extras_and_licences(capsys):
-    doctor.main()
+    doctor.report()
     report = capsys.readouterr().out
     for text in ("lhg_jax", "jaxlib", "cpu", "libx264", "pipeline", "face landmarks", "research use only"):
         assert text in report
@@ -13,7 +17,7 @@ def test_report_names_versions_devices_codecs_extras_and_licences(capsys):
 def test_missing_package_is_named(monkeypatch, capsys):
     monkeypatch.setitem(doctor.EXTRAS, "train", ("grain", "no_such_package"))
     assert doctor.missing_packages("train") == ["no_such_package"]
-    doctor.main()
+    doctor.report()
     assert "pip install '.[train]'" in capsys.readouterr().out
 
 
@@ -22,3 +26,29 @@ def test_missing_weights_are_seen():
     assert weights.found()
     assert not dataclasses.replace(weights, file="models/none.dat").found()
     assert not dataclasses.replace(weights, package="no_such_package").found()
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_exported_stages_say_what_they_are(how, tmp_path, monkeypatch, capsys):
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.helper.make_graph([], "nothing", [], [])
+    model = onnx.helper.make_model(graph)
+    onnx.save(model, tmp_path / "plain.onnx")
+    onnx.helper.set_model_props(model, {"stage": "tddfa", "source": "somebody", "licence": "Free-1.0"})
+    onnx.save(model, tmp_path / "a.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    monkeypatch.setattr(sys, "argv", ["doctor", *(["--weights", str(tmp_path)] if how == "option" else [])])
+    if how == "variable":
+        monkeypatch.setenv("LHG_WEIGHTS", str(tmp_path))
+    rows = list(doctor.exported_rows(tmp_path))
+    assert rows[0] == ("a.onnx", "tddfa", "somebody", "Free-1.0")
+    assert rows[1] == ("broken.onnx", "?", "not an ONNX file", "?")
+    assert rows[2] == ("plain.onnx", "?", "not exported by tools/export_stage.py", "?")
+    doctor.main()
+    report = capsys.readouterr().out
+    assert "Free-1.0" in report and "somebody" in report
+
+
+def test_folder_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="none: no such folder"):
+        doctor.report(tmp_path / "none")

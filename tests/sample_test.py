@@ -226,10 +226,31 @@ def test_motion_in_another_space_names_both(folder, tmp_path, monkeypatch, capsy
     assert "deep3d" in error and "landmark" in error
 
 
+def test_measured_motion_of_the_speaker_replaces_tracking(folder, tmp_path, monkeypatch, capsys):
+    """The listener sees what the file says, also where there is nothing to track."""
+    media.write_audio(tmp_path / "talk.wav", voice(1.0), 16000)
+    shared = ["--audio", tmp_path / "talk.wav", "--listener", folder / "porträt.png", "--asr", "none"]
+    nod = np.zeros((30, LANDMARK.size), np.float32)
+    nod[:, LANDMARK.slice("angle")] = 0.3 * np.sin(np.arange(30) / 3)[:, None]
+    motions = {}
+    for name, values in (("still", 0 * nod), ("nod", nod)):
+        save_motion(tmp_path / "s.npz", Motion(LANDMARK, values))
+        saved = tmp_path / f"{name}.npz"
+        arguments = ["--speaker-motion", tmp_path / "s.npz", "--save-motion", saved]
+        run(monkeypatch, *shared, *arguments, "--output", tmp_path / "o.mp4")
+        motions[name] = load_motion(saved).values
+    assert np.abs(motions["still"] - motions["nod"]).max() > 1e-3
+    np.savez(tmp_path / "official.npz", coeff=np.zeros((30, 257), np.float32))
+    arguments = [*shared, "--speaker-motion", tmp_path / "official.npz"]
+    error = fails(monkeypatch, capsys, tmp_path / "p.mp4", *arguments)
+    assert "official.npz is in space 'deep3d'" in error and "'landmark'" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--speaker", "a.mp4"], "--listener"),
+        (["--motion", "m.npz", "--listener", "a.png", "--speaker-motion", "s.mat"], "--speaker-motion"),
         (["--listener", "a.png"], "--speaker"),
         (["--audio", "a.wav", "--listener", "a.png", "--side-by-side"], "--side-by-side"),
         (["--batch", "a.csv", "--listener", "a.png"], "--batch"),

@@ -43,14 +43,24 @@ def largest(boxes: list[Box]) -> Box | None:
     return max(boxes, key=lambda box: float(np.prod(box[2:] - box[:2])), default=None)
 
 
-def follow(frames: Iterable[Frame], on_frame: Callable[[], None] | None = None) -> Sightings:
-    """Follows the face that is largest when first found, frame by frame; `on_frame` is called after each."""
+def follow(
+    frames: Iterable[Frame],
+    on_frame: Callable[[], None] | None = None,
+    on_face: Callable[[Image, alignment.Points], None] | None = None,
+) -> Sightings:
+    """Follows the face that is largest when first found, frame by frame.
+
+    `on_frame` is called after each frame; before that, where the face was found, `on_face` with the image and
+    the landmarks (pixels): for what needs more of the image than these.
+    """
     search, starts_s, found = _Search(), [], []
     for frame in frames:
         starts_s.append(frame.time_s)
         box = search.next_box(frame.image, frame.time_s)
         shape = None if box is None else alignment.align(frame.image, box, alignment.FRAME)
         found.append(None if shape is None else shape.astype(np.float32))
+        if shape is not None and on_face is not None:
+            on_face(frame.image, shape)
         if on_frame is not None:
             on_frame()
     last_span_s = float(np.median(np.diff(starts_s))) if len(starts_s) > 1 else DEFAULT_SPAN_S

@@ -20,7 +20,7 @@ VERSION = 1  # of what is measured; a change makes old results unused
 
 def fingerprint(pair: Pair, settings: Settings) -> str:
     """Changes whenever a file (size or time) or what is measured changes."""
-    files = [pair.prediction, pair.reference, pair.speaker, settings.inception]
+    files = [pair.prediction, pair.reference, pair.speaker, settings.inception, settings.arcface]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) if path else None for path in files]
     text = json.dumps([VERSION, pair.name, stats, settings.track])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

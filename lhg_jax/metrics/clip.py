@@ -25,10 +25,12 @@ class Settings:
 
     Attributes:
       inception: weights for FID; None leaves it out.
+      arcface: exported network for CSIM; None leaves it out.
       track: re-extract motion from the videos, for every metric of motion and `csim_dlib`.
     """
 
     inception: Path | None = None
+    arcface: Path | None = None
     track: bool = True
 
 
@@ -37,9 +39,9 @@ class Measured:
     """Raw measurements of one clip.
 
     Attributes:
-      arrays: psnr, ssim, cpbd [frames]; where measured, prediction_features and reference_features
-        [frames, 2048], prediction_motion, reference_motion, speaker_motion [motion frames, 70] (equally
-        long), csim_dlib [samples].
+      arrays: psnr, ssim, cpbd [frames]; where measured, csim [frames], prediction_features and
+        reference_features [frames, 2048], prediction_motion, reference_motion, speaker_motion [motion frames,
+        70] (equally long), csim_dlib [samples].
       probes: of `data.probes`, for clips of the simulator.
       warnings: what the reader should know.
       problems: what could not be measured.
@@ -83,6 +85,9 @@ def _compare_images(
             params = _inception(settings.inception)
             values["prediction_features"] = inception.features(params, a)
             values["reference_features"] = inception.features(params, b)
+        if settings.arcface:
+            network = csim.arcface(settings.arcface)
+            values["csim"] = csim.cosine(*(csim.arcface_embeddings(network, images) for images in (a, b)))
         for name, value in values.items():
             rows.setdefault(name, []).append(np.asarray(value)[:count])
     return {name: np.concatenate(values) for name, values in rows.items()}
@@ -145,7 +150,7 @@ def clip_metrics(measured: Measured, fps: float) -> dict[str, float]:
     Means over the clip's frames; Fréchet distances and Shannon indices need the whole set and are not here.
     """
     arrays = measured.arrays
-    names = ("psnr", "ssim", "cpbd", "csim_dlib")
+    names = ("psnr", "ssim", "cpbd", "csim", "csim_dlib")
     values = {name: float(arrays[name].mean()) for name in names if name in arrays}
     if "prediction_motion" not in arrays:
         return values

@@ -1,22 +1,51 @@
 """Identity: does the predicted face stay the person? Cosine similarity of face embeddings.
 
-`csim_dlib` uses dlib's embedding of the aligned face, which the package has. The official CSIM squeezes whole
-frames into ArcFace r100, whose weights cannot be shipped: it is another number under another name (`csim`).
+`csim` is the official one: whole frames, not aligned, squeezed into ArcFace r100, whose weights cannot be
+shipped. `csim_dlib` uses dlib's embedding of the aligned face, which the package has: another number under
+another name.
 """
 
+import functools
 import itertools
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
-from lhg_jax import face_model
+from lhg_jax import face_model, interop
 from lhg_jax.face_model import FaceAnchor
 from lhg_jax.faces import identity
 from lhg_jax.media import Frame
 from lhg_jax.motion import Motion
 
+ARCFACE_SIDE = 112  # pixels a side that ArcFace sees
 STRIDE = 15  # frames; identity does not change from frame to frame, and an embedding costs 0.1 s
+
+
+Frames = UInt8[np.ndarray, "frames height width 3"]
+
+
+@functools.cache
+def arcface(path: Path) -> interop.Stage:
+    """The network exported by `tools/export_stage.py arcface`, read once a process."""
+    return interop.load_as(path, ["embedding"], image=(1, 3, ARCFACE_SIDE, ARCFACE_SIDE))
+
+
+def weights_of(network: interop.Stage) -> str:
+    """Which weights these are: numbers of different trainings cannot be compared."""
+    source = network.metadata.get("source", network.name)
+    return f"{source}; weights {network.metadata.get('weights_sha256', 'not named')[:12]}"
+
+
+def arcface_embeddings(network: interop.Stage, images: Frames) -> Float[np.ndarray, "frames size"]:
+    """Embeddings of whole RGB frames: bilinear to 112 x 112 without antialiasing, in bytes, then [-1, 1]."""
+    import cv2
+
+    side = ARCFACE_SIDE, ARCFACE_SIDE
+    small = np.stack([cv2.resize(image, side, interpolation=cv2.INTER_LINEAR) for image in images])
+    pixels = np.ascontiguousarray(small.transpose(0, 3, 1, 2), np.float32)
+    return network(image=(pixels / 255 - 0.5) / 0.5)["embedding"]
 
 
 def embeddings(

@@ -12,7 +12,7 @@ from lhg_jax.metrics import motion as motion_metrics
 from lhg_jax.metrics.frechet import Moments
 from lhg_jax.motion import LANDMARK
 
-POOLED = ("ssim", "cpbd", "psnr", "csim_dlib")  # mean over all frames (or samples) of all clips
+POOLED = ("ssim", "cpbd", "psnr", "csim", "csim_dlib")  # mean over all frames (or samples) of all clips
 CLIP_MEANS = ("variance", "jitter", "rpcc")  # of each group of coefficients: mean over clips
 NO_SPEAKER = "needs videos of the speakers (--speakers)"
 NO_MOTION = "no clip was tracked"
@@ -67,8 +67,8 @@ def summarise(folder: Path, records: Iterable[Mapping[str, Any]], fid_like_piq: 
     summary.frames = sum(len(rows) for rows in Arrays(folder, names, "ssim"))
     for metric in POOLED:
         summary.values[metric] = _frame_mean(Arrays(folder, names, metric))
-    summary.values["csim"] = None
-    summary.notes["csim"] = "needs ArcFace r100, which is not shipped; csim_dlib is another measure"
+    if summary.values["csim"] is None:
+        summary.notes["csim"] = "left out: no ArcFace network given (--arcface); csim_dlib is another measure"
     if summary.values["csim_dlib"] is None:
         summary.notes["csim_dlib"] = NO_MOTION
     _pool_features(folder, names, summary, fid_like_piq)

@@ -36,7 +36,11 @@ class Export:
 
 
 # Name -> "module:function"; the function takes the path of the official checkpoint and gives an `Export`.
-EXPORTS: dict[str, str] = {}
+EXPORTS: dict[str, str] = {
+    "tddfa": "lhg_jax.torch_modules.mobilenet:export",
+    "deep3d": "lhg_jax.torch_modules.recon_net:export",
+    "arcface": "lhg_jax.torch_modules.iresnet:export",
+}
 
 
 def load_export(name: str, weights: Path) -> Export:
