@@ -97,6 +97,23 @@ def load(path: str | os.PathLike) -> Stage:
     return load_onnx(path)
 
 
+def load_as(path: str | os.PathLike, outputs: Sequence[str], **shapes: tuple[int, ...]) -> Stage:
+    """`load`, for a network that takes arrays of these shapes by these names and has these outputs.
+
+    Raises `UserError` for another network.
+    """
+    stage = load(path)
+    fits = stage.inputs.keys() == shapes.keys() and set(outputs) <= set(stage.outputs)
+    if not fits or not all(stage.inputs[name].accepts(shape) for name, shape in shapes.items()):
+        has = ", ".join(f"{name} {spec}" for name, spec in stage.inputs.items())
+        needs = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise UserError(
+            f"{path}: another network than this stage needs: from {has} to {', '.join(stage.outputs)} "
+            f"instead of from {needs} to {', '.join(outputs)}"
+        )
+    return stage
+
+
 def load_onnx(path: Path, threads: int = 0) -> Stage:
     """An ONNX file in onnxruntime, on the CPU or on CUDA where the installed onnxruntime has it.
 

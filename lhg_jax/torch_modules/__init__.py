@@ -36,7 +36,7 @@ class Export:
 
 
 # Name -> "module:function"; the function takes the path of the official checkpoint and gives an `Export`.
-EXPORTS: dict[str, str] = {}
+EXPORTS: dict[str, str] = {"pirenderer": "lhg_jax.torch_modules.pirenderer:export"}
 
 
 def load_export(name: str, weights: Path) -> Export:
