@@ -14,7 +14,7 @@ import tyro
 from lhg_jax.errors import UserError, run_cli
 from lhg_jax.progress import console, warn
 from lhg_jax.registry import require_known
-from lhg_jax.render import RENDERERS, load_renderer
+from lhg_jax.render import RENDERERS, crop_only, load_renderer
 from lhg_jax.restore import RESTORERS, load_restorer
 
 
@@ -38,6 +38,8 @@ class Options:
     """How the portrait is moved; `python -m lhg_jax.doctor` lists what there is."""
     renderer_weights: Path | None = None
     """Weights of a renderer that needs some (docs/weights.md)."""
+    paste: Literal["full", "crop"] = "full"
+    """Whether a renderer that draws a crop of the portrait pastes it back, or shows the crop."""
     tracker_weights: Path | None = None
     """Weights of the face tracker, where the renderer's space needs another than the default one."""
     restore: str = "none"
@@ -76,9 +78,10 @@ def main() -> None:
     from lhg_jax.listen import Pipeline  # the stages take seconds to import: after the cheap errors
     from lhg_jax.request import Style
 
+    renderer = load_renderer(options.renderer, options.renderer_weights)
     pipeline = Pipeline(
         checkpoint=options.checkpoint,
-        renderer=load_renderer(options.renderer, options.renderer_weights),
+        renderer=crop_only(renderer) if options.paste == "crop" else renderer,
         restorer=load_restorer(options.restore, options.restore_weights),
         tracker_weights=options.tracker_weights,
         asr=options.asr,

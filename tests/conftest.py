@@ -26,3 +26,14 @@ def shared() -> Path:
     if not (SHARED / "golden").is_dir():
         pytest.skip("needs ../shared (golden recordings, real clips), which is not part of the repository")
     return SHARED
+
+
+@pytest.fixture
+def one_thread():
+    """PyTorch on one thread: small networks take ten times as long where threads wait for a busy core."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

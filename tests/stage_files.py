@@ -19,10 +19,10 @@ def filled_state(shared: Path, model: str, seed: int) -> dict:
     return {name: torch.from_numpy(np.asarray(x)) for name, x in fill.state_dict(manifest, seed).items()}
 
 
-def export(name: str, weights: Path, output: Path) -> Path:
+def export(name: str, weights: Path, output: Path, **settings) -> Path:
     """`tools/export_stage.py`."""
     tool = importlib.import_module("tools.export_stage")
-    tool.export(tool.Options(name, weights, output))
+    tool.export(tool.Options(name, weights, output, **settings))
     return output
 
 

@@ -9,7 +9,9 @@ Needs the extra `stages`. docs/weights.md says where official files come from.
 
 import dataclasses
 import hashlib
+import tempfile
 import warnings
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +36,8 @@ class Options:
     """The official checkpoint."""
     output: Path
     """The .onnx file to write."""
+    tile: tuple[int, int, int] | None = None
+    """Of video restoration: frames, rows and columns of the tiles that the network will take."""
 
 
 def export(options: Options) -> float:
@@ -44,7 +48,8 @@ def export(options: Options) -> float:
         raise MissingExtraError("exporting a stage", "stages") from None
     if options.output.suffix != ".onnx":
         raise UserError(f"{options.output}: the name must end in .onnx")
-    stage = load_export(options.name, options.weights)
+    settings = {"tile": options.tile} if options.tile else {}
+    stage = load_export(options.name, options.weights, **settings)
     with replacing(options.output) as temporary:
         write_onnx(stage, temporary)
         difference = compare(stage, temporary)
@@ -65,21 +70,49 @@ def export(options: Options) -> float:
 
 
 def write_onnx(stage: Export, path: Path) -> None:
-    """Traces the module with its example and writes one self-contained file."""
+    """Traces the module with its example, and each of its loops' steps; writes one self-contained file."""
+    trace(stage.module, stage.example, stage.outputs, stage.dynamic, path)
+    if not stage.loops:
+        return
+    from lhg_jax.torch_modules.loops import join
+
+    with tempfile.TemporaryDirectory() as folder:
+        bodies = {}
+        for name, (step, example) in stage.loops.items():
+            bodies[name] = Path(folder) / f"{name}.onnx"
+            trace(step, example, (), {}, bodies[name])
+        join(path, bodies)
+
+
+def trace(module, example: Mapping, outputs: Sequence[str], dynamic: Mapping, path: Path) -> None:
+    """Writes what the module does with this example."""
     import torch
 
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # about the exporter's own insides
         torch.onnx.export(
-            stage.module,
-            tuple(stage.example.values()),
+            module,
+            tuple(example.values()),
             str(path),
-            input_names=list(stage.example),
-            output_names=list(stage.outputs),
-            dynamic_axes={name: dict(axes) for name, axes in stage.dynamic.items()},
+            input_names=list(example),
+            output_names=list(outputs),
+            dynamic_axes={name: dict(axes) for name, axes in dynamic.items()},
             opset_version=OPSET,
             dynamo=False,
+            keep_initializers_as_inputs=True,  # else PyTorch 2.13 merges equal weights and loses some
         )
+    keep_inputs(path, example)
+
+
+def keep_inputs(path: Path, names: Collection[str]) -> None:
+    """Takes all inputs but these, which have a value in the file, out of the graph's inputs."""
+    import onnx
+
+    model = onnx.load(path)
+    inputs = [value for value in model.graph.input if value.name in names]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    onnx.save(model, path)
 
 
 def compare(stage: Export, path: Path, seed: int = 0) -> float:

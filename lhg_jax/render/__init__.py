@@ -5,15 +5,27 @@ with an image and the tracker's fit of it; the result has `animate(motion, times
 for each time.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from lhg_jax import registry
+from lhg_jax.errors import UserError
 
 # Name -> "module:function"; the function takes the path of the weights, or None where none were named.
-RENDERERS: dict[str, str] = {"mesh": "lhg_jax.render.mesh:load"}
+RENDERERS: dict[str, str] = {
+    "mesh": "lhg_jax.render.mesh:load",
+    "pirenderer": "lhg_jax.render.pirenderer:load",
+}
 
 
 def load_renderer(name: str, weights: Path | None = None) -> Any:
     """The renderer called `name`. Raises `UserError` for unknown names and for weights that do not fit it."""
     return registry.find("renderer", name, RENDERERS)(weights)
+
+
+def crop_only(renderer: Any) -> Any:
+    """A renderer that gives the crop it draws. Raises `UserError` where it draws the whole portrait."""
+    if not hasattr(renderer, "whole"):
+        raise UserError("--paste crop: this renderer draws the whole portrait, there is no crop")
+    return dataclasses.replace(renderer, whole=False)

@@ -13,7 +13,7 @@ from lhg_jax import registry
 Restorer = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 
 # Name -> "module:function"; the function takes the path of the weights, or None where none were named.
-RESTORERS: dict[str, str] = {"none": "lhg_jax.restore:keep"}
+RESTORERS: dict[str, str] = {"none": "lhg_jax.restore:keep", "rvrt": "lhg_jax.restore.rvrt:load"}
 
 
 def keep(weights: Path | None) -> Restorer:

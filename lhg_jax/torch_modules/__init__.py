@@ -5,11 +5,13 @@ file against recordings. Nothing else of the package imports them, or PyTorch.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lhg_jax import registry
+from lhg_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Export:
       source: whose weights these are, for people.
       licence: of the weights.
       tolerance: largest difference of ONNX from PyTorch that passes, relative to the output's largest value.
+      loops: name of each loop that the module runs by `loops.fold` -> its step and an example of its input.
     """
 
     module: Any
@@ -33,6 +36,7 @@ class Export:
     source: str
     licence: str
     tolerance: float = 1e-4
+    loops: Mapping[str, tuple[Any, Mapping[str, Any]]] = dataclasses.field(default_factory=dict)
 
 
 # Name -> "module:function"; the function takes the path of the official checkpoint and gives an `Export`.
@@ -40,9 +44,15 @@ EXPORTS: dict[str, str] = {
     "tddfa": "lhg_jax.torch_modules.mobilenet:export",
     "deep3d": "lhg_jax.torch_modules.recon_net:export",
     "arcface": "lhg_jax.torch_modules.iresnet:export",
+    "pirenderer": "lhg_jax.torch_modules.pirenderer:export",
+    "rvrt": "lhg_jax.torch_modules.rvrt_export:export",
 }
 
 
-def load_export(name: str, weights: Path) -> Export:
+def load_export(name: str, weights: Path, **settings: Any) -> Export:
     """The network `name` with weights from an official file. Raises `UserError` for what does not fit."""
-    return registry.find("stage", name, EXPORTS)(weights)
+    load = registry.find("stage", name, EXPORTS)
+    unknown = settings.keys() - inspect.signature(load).parameters.keys()
+    if unknown:
+        raise UserError(f"--{min(unknown)}: the stage {name!r} has no such setting")
+    return load(weights, **settings)
