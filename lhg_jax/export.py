@@ -4,7 +4,7 @@ The exported function takes the arrays of `SpeakerFeatures` and the listener's f
 `listener_motion` [batch, frames, coeff]. Batch and number of words are free. So is the length in a SavedModel
 and in StableHLO, where it must be T = 4 k + 2 frames (log-mel: 2 T + 2 steps); an ONNX file has one length,
 chosen here. Shorter clips are padded and say so in `valid`; longer ones go through in overlapping windows, as
-in `lhg_jax.generate`. Each file is loaded again through its own runtime and compared with JAX before it is kept.
+in `lhg_jax.generate`. Each file is loaded through its own runtime and compared with JAX before it is kept.
 """
 
 import dataclasses
