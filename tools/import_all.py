@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> None:
     sys.path.insert(0, str(ROOT))
+    sys.path += [str(ROOT / "tools"), str(ROOT / "tools" / "bench")]  # scripts import their neighbours
     files = subprocess.check_output(["git", "ls-files", "*.py"], cwd=ROOT, text=True).split()
     # Tests are imported by pytest; setup.py runs when it is imported.
     files = [f for f in files if not f.startswith("tests/") and f != "setup.py"]
