@@ -90,9 +90,29 @@ def test_other_spaces_and_missing_weights_are_one_line(folder, tmp_path, monkeyp
     assert "not a network made by" in fails(monkeypatch, capsys, tmp_path / "o.mp4", *wrong)
 
 
+def imagine(monkeypatch, folder, tmp_path, renderer, restorer) -> media.MediaInfo:
+    """The command of docs/weights.md with a listener in this space; checks all but the picture's size."""
+    output, speaker = tmp_path / "o.mp4", folder / "speaker.mp4"
+    arguments = ["--speaker", speaker, "--listener", folder / "portrait.png", "--asr", "none"]
+    arguments += ["--checkpoint", random_listener(tmp_path / "listener.safetensors")]
+    arguments += ["--renderer", "pirenderer", "--renderer-weights", renderer]
+    arguments += ["--restore", "rvrt", "--restore-weights", restorer]
+    run(monkeypatch, *arguments, "--save-motion", tmp_path / "m.npz", "--output", output)
+    np.testing.assert_allclose(media.frame_times(output), media.frame_times(speaker), atol=1e-6)
+    np.testing.assert_array_equal(media.read_audio(output), media.read_audio(speaker))
+    motion = load_motion(tmp_path / "m.npz")
+    assert motion.space == DEEP3D_CROP and np.isfinite(motion.values).all()
+    return media.probe(output)
+
+
+def test_imagined_by_a_listener_in_this_space(folder, tmp_path, monkeypatch):
+    info = imagine(monkeypatch, folder, tmp_path, folder / "p.onnx", folder / "r.onnx")
+    assert (info.frames, info.height, info.width) == (FRAMES, 4 * 240, 4 * 281)
+
+
 @pytest.mark.slow
-def test_imagined_by_a_listener_in_this_space(folder, tmp_path, monkeypatch, one_thread):
-    """The command of docs/weights.md with the networks themselves, random weights in PIRenderer and RVRT."""
+def test_with_the_networks_themselves(folder, tmp_path, monkeypatch, one_thread):
+    """Random weights in PIRenderer and in a small RVRT."""
     torch = pytest.importorskip("torch")
     from rvrt_weights import TINY_DENOISER, random_network
     from stage_files import export
@@ -102,17 +122,7 @@ def test_imagined_by_a_listener_in_this_space(folder, tmp_path, monkeypatch, one
     torch.manual_seed(0)
     torch.save({"net_G_ema": PIRenderer().state_dict()}, tmp_path / "p.pt")
     torch.save({"params": random_network(TINY_DENOISER).state_dict()}, tmp_path / "r.pth")
-    export("pirenderer", tmp_path / "p.pt", tmp_path / "p.onnx")
-    export("rvrt", tmp_path / "r.pth", tmp_path / "r.onnx", tile=(4, 120, 144))
-    output, speaker = tmp_path / "o.mp4", folder / "speaker.mp4"
-    arguments = ["--speaker", speaker, "--listener", folder / "portrait.png", "--asr", "none"]
-    arguments += ["--checkpoint", random_listener(tmp_path / "listener.safetensors")]
-    arguments += ["--renderer", "pirenderer", "--renderer-weights", tmp_path / "p.onnx"]
-    arguments += ["--restore", "rvrt", "--restore-weights", tmp_path / "r.onnx"]
-    run(monkeypatch, *arguments, "--save-motion", tmp_path / "m.npz", "--output", output)
-    info = media.probe(output)
-    assert (info.frames, info.height, info.width) == (FRAMES, 240, 281)
-    np.testing.assert_allclose(media.frame_times(output), media.frame_times(speaker), atol=1e-6)
-    np.testing.assert_array_equal(media.read_audio(output), media.read_audio(speaker))
-    motion = load_motion(tmp_path / "m.npz")
-    assert motion.space == DEEP3D_CROP and np.isfinite(motion.values).all()
+    renderer = export("pirenderer", tmp_path / "p.pt", tmp_path / "p.onnx")
+    restorer = export("rvrt", tmp_path / "r.pth", tmp_path / "r.onnx", tile=(4, 120, 144))
+    info = imagine(monkeypatch, folder, tmp_path, renderer, restorer)
+    assert (info.frames, info.height, info.width) == (FRAMES, 240, 282)  # files have even sizes

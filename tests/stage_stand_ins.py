@@ -105,10 +105,12 @@ class Tracker:
         return SimpleNamespace(values=values, landmarks=landmarks, warnings=[])
 
     def track_video(self, frames, on_frame) -> SimpleNamespace:
-        end_s = 0.0
+        times_s = []
         for frame in frames:
             on_frame()
-            values, end_s = self.track_image(frame.image).values, frame.end_s
+            values = self.track_image(frame.image).values
+            times_s.append(frame.time_s)
+        end_s = times_s[-1] + np.diff(times_s).mean()
         count = int(np.ceil(end_s * 30 - 1e-6))
         steps = np.random.default_rng(3).normal(size=(count, len(values))) * 0.02
         return SimpleNamespace(motion=Motion(DEEP3D_CROP, (values + steps).astype(np.float32)), warnings=[])
