@@ -46,6 +46,10 @@ EXPORTS: dict[str, str] = {
     "arcface": "lhg_jax.torch_modules.iresnet:export",
     "pirenderer": "lhg_jax.torch_modules.pirenderer:export",
     "rvrt": "lhg_jax.torch_modules.rvrt_export:export",
+    "faceshop_mapping": "lhg_jax.torch_modules.faceshop_stages:mapping",
+    "faceshop_planes": "lhg_jax.torch_modules.faceshop_stages:planes",
+    "faceshop_rays": "lhg_jax.torch_modules.faceshop_stages:rays",
+    "faceshop_super_resolution": "lhg_jax.torch_modules.faceshop_stages:super_resolution",
 }
 
 
