@@ -1,17 +1,25 @@
-"""Small clips, and the sampling command run in this process: shared by its tests."""
+"""Small clips, a listener, and the sampling command run in this process: shared by its tests."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
+import flax.traverse_util
+import jax
 import matplotlib
 import numpy as np
 import pytest
+from models_helpers import TINY
 
 from lhg_jax import media
 from lhg_jax.errors import run_cli
+from lhg_jax.models import Listener
+from lhg_jax.motion import CoefficientSpace
+from lhg_jax.pretrained import ListenerModel, save_listener, template
 from lhg_jax.sample import main
 
 FPS = 24.0
+WORD_SIZE = 384  # of the default word encoder
 
 
 def voice(seconds: float) -> np.ndarray:
@@ -35,6 +43,20 @@ def write_clip(path: Path, frames: int, *, image=None, sound=True) -> Path:
     ) as writer:
         for t in range(frames):
             writer.write(np.roll(image, (t // 4) % 3, axis=1))
+    return path
+
+
+def random_listener(path: Path, space: CoefficientSpace) -> Path:
+    """A listener in `space`, for the default word encoder, that has learned nothing."""
+    model, rng = Listener(dataclasses.replace(TINY, coeff=space.size)), np.random.default_rng(0)
+    flat = flax.traverse_util.flatten_dict(template(model, space, WORD_SIZE))
+    values = {
+        key: (rng.uniform(0.5, 1.5, x.shape) if key[-1] in ("var", "std") else rng.normal(size=x.shape) * 0.1)
+        for key, x in flat.items()
+    }
+    tree = flax.traverse_util.unflatten_dict({key: x.astype(np.float32) for key, x in values.items()})
+    variables = jax.tree.map(np.asarray, tree)
+    save_listener(path, ListenerModel(model, variables, space, WORD_SIZE), {})
     return path
 
 

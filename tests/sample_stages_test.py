@@ -1,37 +1,16 @@
 """`python -m lhg_jax.sample` with PIRenderer and RVRT: sizes, timing, sound; the pictures mean nothing."""
 
-import dataclasses
-
-import flax.traverse_util
-import jax
 import numpy as np
 import pytest
 import skimage.data
 import skimage.io
 import stage_stand_ins
-from models_helpers import TINY
-from sample_test import FPS, fails, run, write_clip
+from sample_helpers import FPS, fails, random_listener, run, write_clip
 
 from lhg_jax import faces, media
-from lhg_jax.models import Listener
 from lhg_jax.motion import DEEP3D, DEEP3D_CROP, Motion, load_motion, save_motion
-from lhg_jax.pretrained import ListenerModel, save_listener, template
 
-WORD_SIZE = 384  # of the default word encoder
 FRAMES = 9
-
-
-def random_listener(path):
-    """A listener in the space of PIRenderer that has learned nothing."""
-    model, rng = Listener(dataclasses.replace(TINY, coeff=DEEP3D_CROP.size)), np.random.default_rng(0)
-    flat = flax.traverse_util.flatten_dict(template(model, DEEP3D_CROP, WORD_SIZE))
-    values = {
-        key: (rng.uniform(0.5, 1.5, x.shape) if key[-1] in ("var", "std") else rng.normal(size=x.shape) * 0.1)
-        for key, x in flat.items()
-    }
-    tree = flax.traverse_util.unflatten_dict({key: x.astype(np.float32) for key, x in values.items()})
-    save_listener(path, ListenerModel(model, jax.tree.map(np.asarray, tree), DEEP3D_CROP, WORD_SIZE), {})
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +73,7 @@ def imagine(monkeypatch, folder, tmp_path, renderer, restorer) -> media.MediaInf
     """The command of docs/weights.md with a listener in this space; checks all but the picture's size."""
     output, speaker = tmp_path / "o.mp4", folder / "speaker.mp4"
     arguments = ["--speaker", speaker, "--listener", folder / "portrait.png", "--asr", "none"]
-    arguments += ["--checkpoint", random_listener(tmp_path / "listener.safetensors")]
+    arguments += ["--checkpoint", random_listener(tmp_path / "listener.safetensors", DEEP3D_CROP)]
     arguments += ["--renderer", "pirenderer", "--renderer-weights", renderer]
     arguments += ["--restore", "rvrt", "--restore-weights", restorer]
     run(monkeypatch, *arguments, "--save-motion", tmp_path / "m.npz", "--output", output)

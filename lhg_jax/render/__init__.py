@@ -16,6 +16,7 @@ from lhg_jax.errors import UserError
 RENDERERS: dict[str, str] = {
     "mesh": "lhg_jax.render.mesh:load",
     "pirenderer": "lhg_jax.render.pirenderer:load",
+    "faceshop": "lhg_jax.render.faceshop:load",
 }
 
 
