@@ -34,28 +34,31 @@ def read_coefficients(path: str | os.PathLike) -> Motion:
     Raises:
       UserError: not there, another kind of file, other shapes, or values that are not finite.
     """
+    arrays = read_arrays(path)
+    return load_motion(path) if "values" in arrays else _motion(path, arrays)
+
+
+def read_arrays(path: str | os.PathLike) -> Mapping[str, np.ndarray]:
+    """What a `.mat` or `.npz` file holds. Raises `UserError` where it is not there or of another kind."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file")
-    suffix = Path(path).suffix.lower()
-    if suffix == ".mat":
-        return _motion(path, _read_mat(path))
-    if suffix != ".npz":
+    readers = {".mat": _read_mat, ".npz": _read_npz}
+    if (suffix := Path(path).suffix.lower()) not in readers:
         raise UserError(f"{path}: coefficients are read from .mat or .npz")
-    arrays = _read_npz(path)
-    return load_motion(path) if "values" in arrays else _motion(path, arrays)
+    return readers[suffix](path)
 
 
 def _motion(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> Motion:
     if "coeff" in arrays:
-        coeff = _rows(path, "coeff", arrays["coeff"], (COEFF_SIZE,))
+        coeff = float_rows(path, "coeff", arrays["coeff"], (COEFF_SIZE,))
         parts = {name: coeff[:, columns] for name, columns in COEFF_PARTS.items()}
         if "transform_params" in arrays:
-            crops = _rows(path, "transform_params", arrays["transform_params"], (5,))
+            crops = float_rows(path, "transform_params", arrays["transform_params"], (5,))
             if len(crops) != len(coeff):
                 raise UserError(f"{path}: {len(coeff)} rows of coeff, but {len(crops)} of transform_params")
             parts["crop"] = crops[:, CROP_COLUMNS]
     elif VICO_KEY in arrays:
-        rows = _rows(path, VICO_KEY, arrays[VICO_KEY], (70, 73))
+        rows = float_rows(path, VICO_KEY, arrays[VICO_KEY], (70, 73))
         parts = {n: rows[:, columns] for n, columns in VICO_PARTS.items() if columns.stop <= rows.shape[1]}
     else:
         raise UserError(
@@ -68,9 +71,10 @@ def _motion(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> Motion
     return Motion(space, values)
 
 
-def _rows(
+def float_rows(
     path: str | os.PathLike, name: str, array: np.ndarray, widths: tuple[int, ...]
 ) -> Float[np.ndarray, "frames columns"]:
+    """The array `name` of a file as float32. Raises `UserError` if it has no rows of one of these widths."""
     if array.ndim != 2 or array.shape[1] not in widths or not len(array) or array.dtype.kind != "f":
         expected = " or ".join(str(width) for width in widths)
         raise UserError(
