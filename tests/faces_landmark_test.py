@@ -1,5 +1,6 @@
 """The landmark tracker on photographs, changed in known ways, and on clips made from them."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import cv2
@@ -222,5 +223,5 @@ def test_real_clip_is_reproduced(shared):
 
 def test_registry_names_the_spaces():
     assert faces.get_tracker(LANDMARK).space == LANDMARK
-    with pytest.raises(UserError, match=r"'tddfa' \(known: landmark"):
-        faces.get_tracker(TDDFA)
+    with pytest.raises(UserError, match=r"'other' \(known: landmark"):
+        faces.get_tracker(dataclasses.replace(TDDFA, name="other"))

@@ -22,7 +22,8 @@ from lhg_jax.config import LossConfig, OptimizerConfig
 from lhg_jax.models import Listener
 from lhg_jax.motion import LANDMARK
 from lhg_jax.training.objective import make_objective
-from lhg_jax.training.state import TrainState, make_optimizer
+from lhg_jax.training.optimizer import make_optimizer
+from lhg_jax.training.state import TrainState
 from lhg_jax.training.step import train_step
 
 RECORD = Path(__file__).with_suffix(".json")

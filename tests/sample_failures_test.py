@@ -19,6 +19,8 @@ from lhg_jax.motion import LANDMARK, Motion, save_motion
 from lhg_jax.pretrained import DEMO
 
 SAMPLE = "from lhg_jax.errors import run_cli; from lhg_jax.sample import main; run_cli(main)"
+# Python does not listen to SIGINT where it was started with that signal ignored, as in the background.
+LISTENS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 SMALL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); "
 
 
@@ -53,7 +55,7 @@ def start(folder: Path, portrait: Path, *, frames: int, before: str = "") -> sub
     (folder / "o.mp4").write_text("old")
     motion = write_motion(folder / "m.npz", frames)
     arguments = ["--motion", motion, "--listener", portrait, "--output", folder / "o.mp4"]
-    command = [sys.executable, "-c", before + SAMPLE, *map(str, arguments)]
+    command = [sys.executable, "-c", LISTENS + before + SAMPLE, *map(str, arguments)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
@@ -72,7 +74,10 @@ def test_a_signal_while_rendering(number, code, word, portrait, tmp_path):
     while not list(tmp_path.glob(".o.*")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    _, report = process.communicate(timeout=60)
+    try:
+        _, report = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == code, report
     assert f"error: {word}" in report and "Traceback" not in report
     assert only_the_old_output(tmp_path)

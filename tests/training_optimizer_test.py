@@ -13,7 +13,7 @@ PARAMS = {"gru": {"kernel": jnp.ones((2, 3))}, "dense": {"kernel": jnp.ones((2, 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_only_kernels_decay(name):
     config = OptimizerConfig(
-        0.1, name=name, schedule="constant", warmup_steps=0, weight_decay=0.5, no_decay=("gru",)
+        learning_rate=0.1, name=name, schedule="constant", warmup_steps=0, weight_decay=0.5, no_decay=("gru",)
     )
     optimizer = make_optimizer(config, 10)
     zeros = jax.tree.map(jnp.zeros_like, PARAMS)
@@ -33,7 +33,9 @@ def test_mask():
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_goes_downhill(name):
     target = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
-    optimizer = make_optimizer(OptimizerConfig(0.05, name=name, warmup_steps=5, weight_decay=0.0), 200)
+    optimizer = make_optimizer(
+        OptimizerConfig(learning_rate=0.05, name=name, warmup_steps=5, weight_decay=0.0), 200
+    )
     params = jnp.ones((4, 3))
     state = optimizer.init(params)
 
@@ -50,7 +52,13 @@ def test_every_optimizer_goes_downhill(name):
 
 def test_gradients_are_clipped_by_their_global_norm():
     config = OptimizerConfig(
-        1.0, name="sgd", schedule="constant", warmup_steps=0, weight_decay=0, beta1=0.0, clip_norm=0.5
+        learning_rate=1.0,
+        name="sgd",
+        schedule="constant",
+        warmup_steps=0,
+        weight_decay=0.0,
+        beta1=0.0,
+        clip_norm=0.5,
     )
     optimizer = make_optimizer(config, 10)
     grads = jax.tree.map(lambda x: 3 * x, PARAMS)
@@ -64,13 +72,13 @@ EXPECTED = {"cosine": (0.5, 0.0), "linear": (0.5, 0.0), "constant": (1.0, 1.0), 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedules(name):
-    schedule = make_schedule(OptimizerConfig(1.0, schedule=name, warmup_steps=20), 120)
+    schedule = make_schedule(OptimizerConfig(learning_rate=1.0, schedule=name, warmup_steps=20), 120)
     assert [float(schedule(step)) for step in (0, 10, 20)] == pytest.approx([0, 0.5, 1])
     assert [float(schedule(step)) for step in (70, 120)] == pytest.approx(EXPECTED[name], abs=1e-3)
 
 
 def test_without_warmup_the_first_step_has_the_peak():
-    assert float(make_schedule(OptimizerConfig(1.0, warmup_steps=0), 10)(0)) == 1.0
+    assert float(make_schedule(OptimizerConfig(learning_rate=1.0, warmup_steps=0), 10)(0)) == 1.0
 
 
 def test_bad_names_and_warmups():

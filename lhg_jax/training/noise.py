@@ -33,12 +33,11 @@ def make_noise(config: AugmentConfig) -> Perturb:
         speaker, label = jax.random.split(key)
         seen_BT1 = (features.valid & features.has_motion[:, None])[..., None]
         spread_11C = std_C[None, None]
-        motion_BTC = features.motion + seen_BT1 * config.coefficient_noise * spread_11C * jax.random.normal(
-            speaker, features.motion.shape
-        )
+        noise_BTC = config.coefficient_noise * spread_11C * jax.random.normal(speaker, features.motion.shape)
+        motion_BTC = features.motion + jnp.where(seen_BT1, noise_BTC, 0.0)
         size_T = jnp.full(target_BTC.shape[1], config.label_noise).at[0].set(config.coefficient_noise)
         noise_BTC = size_T[None, :, None] * spread_11C * jax.random.normal(label, target_BTC.shape)
-        target_BTC = target_BTC + features.valid[..., None] * noise_BTC
+        target_BTC = target_BTC + jnp.where(features.valid[..., None], noise_BTC, 0.0)
         return dataclasses.replace(batch, features=features.replace(motion=motion_BTC), target=target_BTC)
 
     return perturb

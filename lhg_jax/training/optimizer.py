@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from lhg_jax.config import OptimizerConfig
@@ -48,7 +49,8 @@ def _constant(config: OptimizerConfig, steps: int) -> optax.Schedule:
 def _rsqrt(config: OptimizerConfig, steps: int) -> optax.Schedule:
     """Peak / sqrt(1 + steps since the warm-up / its length), as in Vaswani et al. 2017."""
     warmup = max(config.warmup_steps, 1)
-    return lambda count: config.learning_rate * (warmup / (warmup + count)) ** 0.5
+    # Before the end of the warm-up, where this is not used, the count is negative.
+    return lambda count: config.learning_rate * (warmup / (warmup + jnp.maximum(count, 0))) ** 0.5
 
 
 OPTIMIZERS: Mapping[str, Callable[[optax.Schedule, OptimizerConfig], optax.GradientTransformation]] = {
