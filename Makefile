@@ -44,7 +44,7 @@ export-env: .venv-export/.installed
 	@touch $@
 
 test: install-test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-slow: install-test
 	$(BIN)/python -m pytest -q -m slow
