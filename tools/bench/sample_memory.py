@@ -1,0 +1,66 @@
+"""Peak memory of the sampling command on a clip and on the same clip ten times over.
+
+python tools/bench/sample_memory.py --speaker talk.mp4 --listener face.png [--seconds 60 --times 10]
+"""
+
+import dataclasses
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tyro
+
+from lhg_jax import media
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A clip, repeated until it is long enough."""
+
+    speaker: Path
+    listener: Path
+    seconds: float = 60.0
+    """Length of the shorter clip."""
+    times: int = 10
+    """How much longer the other one is."""
+    size: int = 128
+    """Width and height of both; less makes tracking quicker."""
+
+
+def write_repeated(source: Path, path: Path, seconds: float, size: int) -> None:
+    """`source` at 25 frames/s, over and over, with its sound."""
+    shape = (size, size)
+    frames = [cv2.resize(f.image, shape, interpolation=cv2.INTER_AREA) for f in media.read_frames(source)]
+    sound = np.resize(media.read_audio(source), int(seconds * media.SAMPLE_RATE))
+    count = int(seconds * 25)
+    with media.VideoWriter(path, size, size, np.arange(count) / 25, audio=sound) as video:
+        for number in range(count):
+            video.write(frames[number % len(frames)])
+
+
+def peak_mb(speaker: Path, listener: Path, folder: Path) -> float:
+    """Of the command, as it says itself."""
+    command = [sys.executable, "-m", "lhg_jax.sample", "--asr", "none", "--output", str(folder / "out.mp4")]
+    command += ["--speaker", str(speaker), "--listener", str(listener)]
+    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return float(re.search(r"peak memory (\d+) MB", report)[1])
+
+
+def main(options: Options) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        peaks = []
+        for times in (1, options.times):
+            clip = folder / f"{times}.mp4"
+            write_repeated(options.speaker, clip, times * options.seconds, options.size)
+            peaks.append(peak_mb(clip, options.listener, folder))
+            print(f"{times * options.seconds:.0f} s: peak {peaks[-1]:.0f} MB", flush=True)
+    print(f"ratio {peaks[1] / peaks[0]:.2f}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
