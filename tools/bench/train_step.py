@@ -86,14 +86,15 @@ def jax_step(kind: str, args: argparse.Namespace) -> Step:
     from lhg_jax.models import Listener
     from lhg_jax.motion import LANDMARK
     from lhg_jax.training.objective import make_objective
-    from lhg_jax.training.state import decay_mask, init_state
+    from lhg_jax.training.optimizer import decay_mask
+    from lhg_jax.training.state import init_state
     from lhg_jax.training.step import train_step
 
     batch = jax.tree.map(jax.numpy.asarray, random_batch(args.batch[0], args.frames))
     model = Listener(model_config(args.dtype))
     optimizer = optax.chain(
         optax.clip_by_global_norm(CLIP_NORM),
-        optax.adamw(LEARNING_RATE, weight_decay=WEIGHT_DECAY, mask=decay_mask),
+        optax.adamw(LEARNING_RATE, weight_decay=WEIGHT_DECAY, mask=decay_mask()),
     )
     zeros = np.zeros(LANDMARK.size, np.float32)
     with naive.naive_parts() if kind == "naive" else contextlib.nullcontext():
