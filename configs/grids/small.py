@@ -32,9 +32,9 @@ NAMES = (
     "ablation_causal",
     "ablation_no_motion_constraint",
 )
-STEPS = 150
+STEPS = 200
 SMALL = {
-    "audio_filters": (2, 4, 8, 16),
+    "audio_filters": (4, 8, 8, 16),
     "audio_depths": (1, 1, 1, 1),
     "level_size": 16,
     "text_channels": (32, 32),
@@ -68,7 +68,7 @@ def small(name: str):
             learning_rate=3e-3, warmup_steps=20, weight_decay=0.01, clip_norm=1.0, ema_decay=0.99
         ),
         augment=AugmentConfig(drop_motion=0.0, drop_words=0.0),
-        checkpoint=CheckpointConfig(every=STEPS, keep=1),
+        checkpoint=CheckpointConfig(every=100, keep=1),
     )
 
 
