@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -66,6 +67,10 @@ def metrics(workdir: Path, kind: str = "train") -> list[dict]:
 
 
 def saved(workdir: Path, step: int) -> dict[str, np.ndarray]:
-    """All arrays of a save, by name."""
-    tree = ocp.StandardCheckpointer().restore(workdir.resolve() / "checkpoints" / str(step) / "state")
+    """All arrays of a save, by name, whatever devices it was made on."""
+    path = workdir.resolve() / "checkpoints" / str(step) / "state"
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        shapes = checkpointer.metadata(path).item_metadata.tree
+        arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+        tree = checkpointer.restore(path, ocp.args.PyTreeRestore(restore_args=arguments))
     return {key: np.asarray(value) for key, value in ocp.tree.to_flat_dict(tree, sep="/").items()}
