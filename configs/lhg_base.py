@@ -7,7 +7,8 @@ Command:
   python -m lhg_jax.prepare --source synthetic --hours 10 --seed 0 --split train --out out/base/train
   python -m lhg_jax.prepare --source synthetic --hours 1 --seed 0 --split valid --out out/base/valid
   python -m lhg_jax.train --config configs/lhg_base.py --workdir out/lhg_base
-Time: not yet measured (meant for an accelerator). Expected score: not yet measured.
+Time: not yet measured (meant for an accelerator). Expected score: not yet measured at this size; that of a
+very small setting is in docs/benchmarks.md.
 """
 
 from lhg_jax.config import (

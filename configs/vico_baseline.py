@@ -5,7 +5,8 @@ of configs/lhg_base.py and with MFCCs of the whole sound instead of the official
 Command:
   python -m lhg_jax.train --config configs/vico_baseline.py --workdir out/vico_baseline
 after the two `prepare` commands of configs/lhg_base.py.
-Time: not yet measured. Expected score: not yet measured.
+Time: not yet measured. Expected score: not yet measured with these settings; those of shorter runs are in
+docs/benchmarks.md.
 """
 
 from lhg_jax.config import (

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import lhg_jax
-from lhg_jax.errors import UserError, run_cli
+from lhg_jax.errors import MissingExtraError, UserError, run_cli
 
 # Import names of what each extra brings; one missing means the extra is missing.
 EXTRAS = {
@@ -159,9 +159,10 @@ def exported_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
 
 def onnx_metadata(path: Path) -> dict[str, str]:
     """What stands in an ONNX file beside the network. Raises `UserError` where it cannot be read."""
-    if importlib.util.find_spec("onnx") is None:
-        raise UserError(f"{path}: cannot be read: pip install '.[onnx]'")
-    import onnx
+    try:
+        import onnx
+    except ImportError:
+        raise MissingExtraError(f"{path}: reading it", "onnx") from None
     from google.protobuf.message import DecodeError
 
     try:

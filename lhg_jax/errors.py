@@ -41,7 +41,7 @@ def run_cli(main: Callable[[], None]) -> None:
     shells expect, 130 and 143; files that were being written are cleared away.
     """
     try:
-        with _unwinding_on_sigterm():
+        with handling(signal.SIGTERM, _terminate):
             main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,19 +51,20 @@ def run_cli(main: Callable[[], None]) -> None:
         sys.exit(130)
 
 
-@contextlib.contextmanager
-def _unwinding_on_sigterm() -> Iterator[None]:
+def _terminate(signum: int, frame: Any) -> None:
     """Lets SIGTERM run the `finally` blocks on its way out; by default it would stop on the spot."""
-    if threading.current_thread() is not threading.main_thread():  # where signals cannot be handled
+    print("error: terminated", file=sys.stderr)
+    sys.exit(128 + signum)
+
+
+@contextlib.contextmanager
+def handling(number: int, handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Lets `handler` take a signal while the body runs, where that can be done: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def terminate(signum: int, frame: Any) -> None:
-        print("error: terminated", file=sys.stderr)
-        sys.exit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)

@@ -52,7 +52,7 @@ def listener_function(trained: ListenerModel) -> Callable[..., jax.Array]:
 
     def listen(*arrays: Any) -> Any:
         *features, first_frame = arrays
-        batch = SpeakerFeatures(**dict(zip(INPUTS, features, strict=False)))
+        batch = SpeakerFeatures(**dict(zip(INPUTS[:-1], features, strict=True)))
         output: Any = trained.model.apply(variables, batch, first_frame, train=False)
         return output.motion
 
@@ -112,8 +112,8 @@ def write_saved_model(trained: ListenerModel, path: Path) -> None:
         lambda *arrays: {OUTPUT: convert(*arrays)}, autograph=False, input_signature=signature
     )
     tf.saved_model.save(module, str(path), signatures=module.listen.get_concrete_function())
-    (path / "assets.extra").mkdir()
-    (path / "assets.extra" / "lhg_jax.json").write_text(json.dumps(notes(trained)), encoding="utf-8")
+    (path / interop.NOTES).parent.mkdir()
+    (path / interop.NOTES).write_text(json.dumps(notes(trained)), encoding="utf-8")
 
 
 def write_onnx(trained: ListenerModel, path: Path, frames: int) -> None:

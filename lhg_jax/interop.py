@@ -17,6 +17,8 @@ from lhg_jax.errors import MissingExtraError, UserError
 
 Arrays = dict[str, np.ndarray]
 
+NOTES = Path("assets.extra", "lhg_jax.json")  # of a SavedModel: metadata of what this project exported
+
 
 @dataclasses.dataclass(frozen=True)
 class ArraySpec:
@@ -191,8 +193,8 @@ def load_saved_model(path: Path) -> Stage:
 
 
 def _notes(path: Path) -> dict[str, str]:
-    """Metadata of a SavedModel that this project exported."""
-    notes = path / "assets.extra" / "lhg_jax.json"
+    """Metadata of a SavedModel; none where this project did not export it."""
+    notes = path / NOTES
     return json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
 
 
@@ -206,7 +208,7 @@ def from_torch(
 
     def run(arrays: Arrays) -> Arrays:
         with torch.inference_mode():
-            results = module(*(torch.from_numpy(np.ascontiguousarray(arrays[key])) for key in inputs))
+            results = module(*(torch.from_numpy(np.asarray(arrays[key], order="C")) for key in inputs))
         results = results if isinstance(results, (tuple, list)) else (results,)
         return {key: result.numpy() for key, result in zip(outputs, results, strict=True)}
 

@@ -105,6 +105,11 @@ class Motion:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def seen(self) -> Bool[np.ndarray, "frames"]:
+        """Of each frame, whether it was measured; all of them where `valid` does not say."""
+        return np.ones(len(self), bool) if self.valid is None else self.valid
+
     def part(self, name: str) -> Float[np.ndarray, "frames size"]:
         """The coefficients of one part."""
         return self.values[:, self.space.slice(name)]
@@ -126,9 +131,8 @@ class Motion:
 
 def save_motion(path: str | os.PathLike, motion: Motion) -> None:
     """Writes a motion to an .npz file (arrays only, no pickles), atomically."""
-    valid = np.ones(len(motion), bool) if motion.valid is None else motion.valid
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, space=motion.space.name, values=motion.values, fps=motion.fps, valid=valid)
+        np.savez(file, space=motion.space.name, values=motion.values, fps=motion.fps, valid=motion.seen)
 
 
 def load_motion(path: str | os.PathLike) -> Motion:

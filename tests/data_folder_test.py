@@ -1,16 +1,16 @@
 import shutil
-import sys
 
 import numpy as np
 import pytest
 from data_vico_tree import FRAMES, write_coefficients, write_sound, write_video
+from prepare_helpers import Letters, run
 
-from lhg_jax import media, prepare
+from lhg_jax import media
 from lhg_jax.data import extraction
 from lhg_jax.data.clip_files import LeftOut
 from lhg_jax.data.folder import read_folder
 from lhg_jax.data.records import open_source
-from lhg_jax.errors import UserError, run_cli
+from lhg_jax.errors import UserError
 from lhg_jax.motion import LANDMARK, Motion, save_motion
 
 
@@ -61,19 +61,8 @@ def test_tracked_dyad(tmp_path, monkeypatch):
     for name in ("b.speaker.mp4", "b.listener.mp4"):
         write_video(tmp_path / "in" / name)
     write_sound(tmp_path / "in" / "b.wav")
-    command = [
-        "prepare",
-        "--source",
-        "folder",
-        "--root",
-        tmp_path / "in",
-        "--workers",
-        "2",
-        "--out",
-        tmp_path / "out",
-    ]
-    monkeypatch.setattr(sys, "argv", list(map(str, command)))
-    run_cli(prepare.main)
+    options = ["--source", "folder", "--root", tmp_path / "in", "--workers", "2"]
+    run(monkeypatch, *options, "--out", tmp_path / "out")
     source = open_source(tmp_path / "out")
     assert source.metadata.uuids == ["a"]
     assert source.space == LANDMARK
@@ -88,7 +77,7 @@ def test_tracked_dyad(tmp_path, monkeypatch):
 
 def test_coefficients_follow_the_frame_rate_of_the_video(tmp_path, monkeypatch):
     """25 rows of a video of 25 frames/s become 30: a ramp in time stays one."""
-    monkeypatch.setattr(extraction, "_word_encoder", lambda: _NoWords())
+    monkeypatch.setattr(extraction, "shared_encoder", Letters)
     for who in ("speaker", "listener"):
         with media.VideoWriter(tmp_path / f"a.{who}.mp4", 16, 16, np.arange(25) / 25) as writer:
             for _ in range(25):
@@ -110,8 +99,3 @@ def test_coefficients_follow_the_frame_rate_of_the_video(tmp_path, monkeypatch):
     _, clip = read_folder(tmp_path, "train", tmp_path / "motion").clips
     with pytest.raises(UserError, match="33 rows, but the video has 25 frames"):
         extraction.extract(clip, extraction.Recipe(asr="none"))
-
-
-class _NoWords:
-    def word_vectors(self, words):
-        return np.zeros((len(words) + 1, 4), np.float32)

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 
 
 def command(tree: ChallengeTree, out: Path, *arguments: str) -> list[str]:
-    options = ["--source", "vico", "--root", tree.root, "--coefficients", tree.coefficients, "--asr", "none"]
-    return list(map(str, [sys.executable, "-m", "lhg_jax.prepare", *options, "--out", out, *arguments]))
+    words = [sys.executable, "-m", "lhg_jax.prepare", *tree.options(), "--out", out, *arguments]
+    return list(map(str, words))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

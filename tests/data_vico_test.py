@@ -3,81 +3,41 @@ import json
 import pickle
 import subprocess
 import sys
-import wave
 
 import numpy as np
 import pytest
-from data_vico_tree import FRAMES, ChallengeTree, FullTree, write_coefficients, write_sound, write_video
+from data_vico_tree import (
+    FRAMES,
+    ChallengeTree,
+    FullTree,
+    damage,
+    write_coefficients,
+    write_sound,
+    write_video,
+)
+from prepare_helpers import Letters, run
 
-from lhg_jax import media, prepare
+from lhg_jax import media
 from lhg_jax.data import extraction, preparation_report
 from lhg_jax.data.records import open_source, read_metadata
 from lhg_jax.data.vico import read_vico
-from lhg_jax.errors import MissingExtraError, UserError, run_cli
+from lhg_jax.errors import MissingExtraError, UserError
 from lhg_jax.features import mel_steps
 from lhg_jax.motion import DEEP3D_CROP, LANDMARK, Motion, save_motion
-
-
-class Letters:
-    """A word encoder that needs no model."""
-
-    def word_vectors(self, words):
-        return np.array([[0.0] * 4, *([float(len(word))] * 4 for word in words)], np.float32)
 
 
 @pytest.fixture
 def prepared(tmp_path, monkeypatch, capsys):
     """Prepares a tree into tmp_path/out in this process; returns the report and what was printed."""
-    monkeypatch.setattr(extraction, "_word_encoder", Letters)
+    monkeypatch.setattr(extraction, "shared_encoder", Letters)
     monkeypatch.setattr(preparation_report, "save_pictures", lambda data: None)  # a second each
 
-    def run(tree, *arguments):
-        options = ["--source", "vico", "--root", tree.root, "--coefficients", tree.coefficients]
-        command = [
-            "prepare",
-            *options,
-            "--asr",
-            "none",
-            "--workers",
-            "1",
-            "--out",
-            tmp_path / "out",
-            *arguments,
-        ]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in command])
-        run_cli(prepare.main)
+    def prepare(tree, *arguments):
+        options = [*tree.options(), "--workers", "1", "--out", tmp_path / "out"]
+        run(monkeypatch, *options, *arguments)
         return json.loads((tmp_path / "out" / "report" / "report.json").read_text()), capsys.readouterr().err
 
-    return run
-
-
-def damage(tree: ChallengeTree) -> dict[str, str]:
-    """Adds a clip of each kind that cannot be used; returns what the report must say of each."""
-    for uuid in ("nolistener", "nosound", "unequal", "corrupt"):
-        tree.add(uuid)
-    tree.video("nolistener.listener").unlink()
-    (tree.coefficients / "nolistener.listener.mat").unlink()
-    with wave.open(str(tree.sound("nosound")), "wb") as file:
-        file.setparams((1, 2, 44100, 0, "NONE", ""))
-    write_video(tree.video("unequal.listener"), 45)
-    write_coefficients(tree.coefficients / "unequal.listener.mat", 45)
-    tree.video("corrupt.speaker").write_bytes(tree.video("corrupt.speaker").read_bytes()[:900])
-    tree.tables["train"] += [
-        ["v", "good0", "3", "7"],
-        ["v", "../../secret", "3", "7"],
-        ["v", "latin\udce9", "3", "7"],
-    ]
-    tree.add("nosplit", split="somewhere")
-    return {
-        "nolistener": "the listener's video is missing",
-        "nosound": "no sound can be decoded",
-        "unequal": "unequal lengths: speaker 33 frames, listener 45",
-        "corrupt": "corrupt.speaker.mp4: truncated or damaged",
-        "good0": "uuid good0 occurs before",
-        "../../secret": "leads out of the data's folder",
-        "latin\\xe9": "uuid is not in UTF-8",
-        "nosplit": "unknown split 'somewhere'",
-    }
+    return prepare
 
 
 def test_exactly_the_damaged_clips_are_left_out(tmp_path, prepared):
@@ -298,8 +258,8 @@ def test_tfds_reads_the_same_files_and_nothing_imports_tensorflow_or_beam(tmp_pa
     tree.add("b")
     tree.add("c", split="ood")
     tree.write_tables()
-    options = ["--source", "vico", "--root", tree.root, "--coefficients", tree.coefficients, "--asr", "none"]
-    command = [sys.executable, "-c", CHECK_IMPORTS, *options, "--workers", "1", "--out", tmp_path / "out"]
+    options = [*tree.options(), "--workers", "1", "--out", tmp_path / "out"]
+    command = [sys.executable, "-c", CHECK_IMPORTS, *options]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

@@ -1,6 +1,7 @@
 """Small folders shaped like ViCo, with real media files and coefficients, and what can be wrong with them."""
 
 import csv
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ def write_video(path: Path, frames: int = FRAMES) -> None:
 
 def write_sound(path: Path, frames: int = FRAMES) -> None:
     """A tone at 44.1 kHz as long as that many frames."""
-    wave = 0.3 * np.sin(np.arange(round(frames / 30 * 44100)) * 0.02).astype(np.float32)
+    tone = 0.3 * np.sin(np.arange(round(frames / 30 * 44100)) * 0.02).astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    media.write_audio(path, wave, 44100)
+    media.write_audio(path, tone, 44100)
 
 
 def write_coefficients(path: Path, frames: int = FRAMES, seed: int = 0) -> np.ndarray:
@@ -55,6 +56,10 @@ class Tree:
         self._model_video, self._model_sound = folder / "model.mp4", folder / "model.wav"
         write_video(self._model_video)
         write_sound(self._model_sound)
+
+    def options(self) -> list:
+        """Of `python -m lhg_jax.prepare`: these files as they are, and no recogniser."""
+        return ["--source", "vico", "--root", self.root, "--coefficients", self.coefficients, "--asr", "none"]
 
     def add_files(self, speaker: str, listener: str, sound: str) -> None:
         """Both videos, both coefficients, the sound."""
@@ -95,3 +100,32 @@ class FullTree(Tree):
 
     def write_tables(self) -> None:
         write_table(self.root / "RLD_data.csv", ("attitude", *FULL_COLUMNS), self.tables["RLD_data"])
+
+
+def damage(tree: ChallengeTree) -> dict[str, str]:
+    """Adds a clip of each kind that cannot be used; returns what the report must say of each."""
+    for uuid in ("nolistener", "nosound", "unequal", "corrupt"):
+        tree.add(uuid)
+    tree.video("nolistener.listener").unlink()
+    (tree.coefficients / "nolistener.listener.mat").unlink()
+    with wave.open(str(tree.sound("nosound")), "wb") as file:
+        file.setparams((1, 2, 44100, 0, "NONE", ""))
+    write_video(tree.video("unequal.listener"), 45)
+    write_coefficients(tree.coefficients / "unequal.listener.mat", 45)
+    tree.video("corrupt.speaker").write_bytes(tree.video("corrupt.speaker").read_bytes()[:900])
+    tree.tables["train"] += [
+        ["v", "good0", "3", "7"],
+        ["v", "../../secret", "3", "7"],
+        ["v", "latin\udce9", "3", "7"],
+    ]
+    tree.add("nosplit", split="somewhere")
+    return {
+        "nolistener": "the listener's video is missing",
+        "nosound": "no sound can be decoded",
+        "unequal": "unequal lengths: speaker 33 frames, listener 45",
+        "corrupt": "corrupt.speaker.mp4: truncated or damaged",
+        "good0": "uuid good0 occurs before",
+        "../../secret": "leads out of the data's folder",
+        "latin\\xe9": "uuid is not in UTF-8",
+        "nosplit": "unknown split 'somewhere'",
+    }

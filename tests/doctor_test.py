@@ -49,6 +49,13 @@ def test_exported_stages_say_what_they_are(how, tmp_path, monkeypatch, capsys):
     assert "Free-1.0" in report and "somebody" in report
 
 
+def test_exported_stages_without_onnx(tmp_path, monkeypatch):
+    (tmp_path / "a.onnx").write_bytes(b"a network")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    [(file, _, source, _)] = doctor.exported_rows(tmp_path)
+    assert file == "a.onnx" and "pip install '.[onnx]'" in source
+
+
 def test_folder_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match="none: no such folder"):
         doctor.report(tmp_path / "none")

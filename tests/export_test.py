@@ -7,31 +7,23 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from models_helpers import TINY
 
 from lhg_jax import export
 from lhg_jax.errors import UserError
 from lhg_jax.export import Options
-from lhg_jax.models.listener import Listener, ListenerConfig, with_motion_statistics
+from lhg_jax.models.listener import Listener, with_motion_statistics
 from lhg_jax.motion import LANDMARK
 from lhg_jax.pretrained import ListenerModel, load_listener, save_listener, template
 
-TINY = ListenerConfig(
-    audio_filters=(4, 4, 8, 16),
-    audio_depths=(1, 1, 1, 1),
-    level_size=8,
-    text_channels=(8,),
-    fusion_size=16,
-    fusion_blocks=1,
-    hidden=8,
-    layers=1,
-)
+SMALL = dataclasses.replace(TINY, coeff=LANDMARK.size)
 
 
 @pytest.fixture(scope="module")
 def trained() -> ListenerModel:
     """A tiny listener whose every variable is random."""
     rng = np.random.default_rng(7)
-    model = Listener(TINY)
+    model = Listener(SMALL)
     shapes = template(model, LANDMARK, 12)
     variables = jax.tree.map(lambda x: (0.2 + 0.3 * rng.random(x.shape)).astype(x.dtype), shapes)
     mean, std = rng.normal(size=70) * 0.1, 0.1 + rng.random(70)

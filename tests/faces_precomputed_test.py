@@ -90,3 +90,22 @@ def test_files_that_hold_something_else(tmp_path):
     for name in ("missing.mat", "missing.npz"):
         with pytest.raises(UserError, match="no such file"):
             read_coefficients(tmp_path / name)
+
+
+def test_damaged_files(tmp_path):
+    """As MATLAB writes them (compressed), overwritten and cut; and its newest format, which is another."""
+    _, coeff, _ = network_output(np.random.default_rng(5))
+    savemat(tmp_path / "whole.mat", {"coeff": coeff}, do_compression=True)
+    np.savez_compressed(tmp_path / "whole.npz", coeff=coeff)
+    for suffix, message in ((".mat", "not a .mat file"), (".npz", "not an .npz file")):
+        whole = (tmp_path / f"whole{suffix}").read_bytes()
+        middle = len(whole) // 2
+        damaged = whole[:middle] + bytes(64) + whole[middle + 64 :]
+        for content in (damaged, whole[:middle], whole[:100], b""):
+            path = tmp_path / f"damaged{suffix}"
+            path.write_bytes(content)
+            with pytest.raises(UserError, match=message):
+                read_coefficients(path)
+    (tmp_path / "new.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(500))
+    with pytest.raises(UserError, match=r"not a \.mat file of version 7 or older"):
+        read_coefficients(tmp_path / "new.mat")

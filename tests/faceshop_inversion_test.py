@@ -31,15 +31,6 @@ from lhg_jax.torch_modules.faceshop_inversion import (  # noqa: E402
 SAMPLES = 8
 
 
-@pytest.fixture
-def one_thread():
-    """Small tensors: more threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def known_picture(generator, seed: int):
     """A random latent and camera, and their picture with 256 levels."""
     random = torch.Generator().manual_seed(seed)

@@ -37,11 +37,7 @@ def xla(x, kernel, strides, padding):
 
 
 def gradients(function, x, kernel, dy, window):
-    run = jax.jit(
-        lambda x, k: jax.vjp(lambda x, k: function(x, k, *window), x, k)[1](dy),
-        compiler_options={"xla_backend_optimization_level": 0},
-    )
-    return run(x, kernel)
+    return jax.jit(lambda x, k: jax.vjp(lambda x, k: function(x, k, *window), x, k)[1](dy))(x, kernel)
 
 
 # Chunks of some rows that do not divide the time; and of one row, and of all.

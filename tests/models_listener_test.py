@@ -14,7 +14,6 @@ from lhg_jax.models import Listener, ListenerConfig
 from lhg_jax.models.listener import clip_lengths, with_motion_statistics
 
 LENGTHS = [1, 2, 7, 10]  # in frames, padded to the last
-UNOPTIMISED = {"xla_backend_optimization_level": 0}
 
 
 def random_first(rows: int) -> np.ndarray:
@@ -26,8 +25,8 @@ def random_listener(config: ListenerConfig):
     return model, random_variables(model, batch([random_clip(2)], 2), random_first(1), train=False)
 
 
-# Most of the time of these tests is compilation: functions are shared, and compiled without optimisation.
-@functools.partial(jax.jit, static_argnames=("model", "train"), compiler_options=UNOPTIMISED)
+# Most of the time of these tests is compilation: functions are shared.
+@functools.partial(jax.jit, static_argnames=("model", "train"))
 def run(model, variables, features, first, train=False):
     return model.apply(variables, features, first, train=train, mutable=["batch_stats"])
 
@@ -38,7 +37,7 @@ def sum_of_squares(output, valid_BT) -> jax.Array:
     return sum(jnp.sum(jnp.where(valid_BT[..., None], jnp.sin(x), 0.0)) for x in arrays)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "train"), compiler_options=UNOPTIMISED)
+@functools.partial(jax.jit, static_argnames=("model", "train"))
 def value_and_gradient(model, variables, features, first, train):
     def loss(params):
         output, updated = model.apply(
@@ -186,7 +185,7 @@ def test_causal_listener_looks_ahead_no_further_than_it_says():
     features = jax.tree.map(jnp.asarray, batch([random_clip(frames)], frames))
     reach = frame - 1 + config.look_ahead  # the decoder speaks of `frame` at step frame - 1
 
-    @functools.partial(jax.jit, compiler_options=UNOPTIMISED)
+    @jax.jit
     @functools.partial(jax.grad, argnums=(0, 1, 2))
     def gradients_of_frame(log_mel, mfcc, motion):
         changed = dataclasses.replace(features, log_mel=log_mel, mfcc=mfcc, motion=motion)

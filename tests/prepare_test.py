@@ -1,18 +1,10 @@
-import sys
-
 import numpy as np
 import pytest
+from prepare_helpers import run
 
-from lhg_jax import prepare
 from lhg_jax.data.records import open_source
 from lhg_jax.data.synthetic import split_seed, synthesise
-from lhg_jax.errors import run_cli
 from lhg_jax.features import mel_steps
-
-
-def run(monkeypatch, *arguments) -> None:
-    monkeypatch.setattr(sys, "argv", ["prepare", *map(str, arguments)])
-    run_cli(prepare.main)
 
 
 def test_prepared_clips_are_the_simulators_and_are_made_once(tmp_path, monkeypatch):

@@ -188,7 +188,7 @@ def test_memory_does_not_grow_with_length(portrait, fit):
 def test_what_does_not_fit_is_refused(portrait, fit, tmp_path):
     stage, _ = spy_stage(lambda image, window: image)
     other = Motion(DEEP3D, np.zeros((3, DEEP3D.size), np.float32))
-    with pytest.raises(UserError, match="'deep3d' instead of 'deep3d_crop'"):
+    with pytest.raises(UserError, match="in space 'deep3d' but PIRenderer is in space 'deep3d_crop'"):
         PIRenderer(stage)(portrait, fit).animate(other, centres(3))
     with pytest.raises(UserError, match="not in space 'deep3d_crop'"):
         PIRenderer(stage)(portrait, SimpleNamespace(values=np.zeros(70), landmarks=fit.landmarks))

@@ -139,6 +139,8 @@ def test_other_files_are_refused(tmp_path):
         load_restorer("rvrt", stage_stand_ins.pirenderer(tmp_path / "p.onnx"))
     with pytest.raises(UserError, match="no such file"):
         load_restorer("rvrt", tmp_path / "none.onnx")
+    with pytest.raises(UserError, match="--restore-weights: no restoration"):
+        load_restorer("none", tmp_path / "rvrt.onnx")
 
 
 @pytest.mark.slow

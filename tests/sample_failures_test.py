@@ -123,21 +123,20 @@ def test_a_face_lost_in_most_frames_is_an_error(portrait, tmp_path, monkeypatch,
     assert "lost.mp4" in error and "lost in 16 of 24 frames" in error
 
 
+def fails_with(checkpoint: Path, portrait: Path, monkeypatch, capsys) -> str:
+    """The error of the command for a voice and this listener; see `fails`."""
+    sound = checkpoint.with_name("talk.wav")
+    media.write_audio(sound, voice(0.5), 16000)
+    arguments = ["--audio", sound, "--listener", portrait, "--asr", "none", "--checkpoint", checkpoint]
+    return fails(monkeypatch, capsys, checkpoint.with_name("o.mp4"), *arguments)
+
+
 def test_checkpoints_that_do_not_fit_are_never_loaded_in_part(portrait, tmp_path, monkeypatch, capsys):
     variables, metadata = load_weights(DEMO)
     del variables["params"]["decoder"]["output"]["bias"]
     variables["params"]["decoder"]["output"]["kernel"] = np.zeros((3, 70), np.float32)
     save_weights(tmp_path / "part.safetensors", variables, metadata)
-    media.write_audio(tmp_path / "talk.wav", voice(0.5), 16000)
-    arguments = ["--audio", tmp_path / "talk.wav", "--listener", portrait, "--asr", "none"]
-    error = fails(
-        monkeypatch,
-        capsys,
-        tmp_path / "o.mp4",
-        *arguments,
-        "--checkpoint",
-        tmp_path / "part.safetensors",
-    )
+    error = fails_with(tmp_path / "part.safetensors", portrait, monkeypatch, capsys)
     assert "missing: params/decoder/output/bias" in error
     assert "params/decoder/output/kernel (3, 70) instead of" in error
 
@@ -145,16 +144,7 @@ def test_checkpoints_that_do_not_fit_are_never_loaded_in_part(portrait, tmp_path
 def test_checkpoint_in_another_space_names_both(portrait, tmp_path, monkeypatch, capsys):
     variables, metadata = load_weights(DEMO)
     save_weights(tmp_path / "other.safetensors", variables, metadata | {"space": "deep3d"})
-    media.write_audio(tmp_path / "talk.wav", voice(0.5), 16000)
-    arguments = ["--audio", tmp_path / "talk.wav", "--listener", portrait, "--asr", "none"]
-    error = fails(
-        monkeypatch,
-        capsys,
-        tmp_path / "o.mp4",
-        *arguments,
-        "--checkpoint",
-        tmp_path / "other.safetensors",
-    )
+    error = fails_with(tmp_path / "other.safetensors", portrait, monkeypatch, capsys)
     assert "deep3d" in error and "landmark" in error
 
 

@@ -69,7 +69,7 @@ def test_pickles_with_code_are_refused_and_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"plain text", b"PK\x03\x04 broken"])
+@pytest.mark.parametrize("content", [b"", b"plain text", b"something else", b"PK\x03\x04 broken"])
 def test_damaged_files_are_refused(content, tmp_path):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(UserError, match=r"w.pth: "):

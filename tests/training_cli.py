@@ -13,8 +13,8 @@ import orbax.checkpoint as ocp
 from lhg_jax import config as configuration
 
 ROOT = Path(__file__).resolve().parent.parent
-# These runs take fewer steps than it takes to compile them well.
-QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# Besides conftest.py's flags: these runs take fewer steps than it takes to compile them well.
+QUICK_COMPILATION = "--xla_llvm_disable_expensive_passes=true"
 IMPORTS = (
     "from lhg_jax.config import *\n"
     "from lhg_jax.models.listener import ListenerConfig\n"
@@ -33,7 +33,8 @@ def start(config: Path, workdir: Path, *flags: str, devices: int = 1, cache: Pat
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"{QUICK_COMPILATION} --xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {QUICK_COMPILATION} "
+        f"--xla_force_host_platform_device_count={devices}",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "PYTHONPATH": str(ROOT),

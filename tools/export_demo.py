@@ -55,7 +55,7 @@ def main(options: Options) -> None:
     word_size = source[0].features.word_table.shape[-1]
     trained = ListenerModel(run.model, variables, source.space, word_size)
     notes = {
-        "training": f"{step} steps of configs/demo.py on {source.metadata.hours:.1f} h of dyads",
+        "training": f"{step} steps of {options.config} on {source.metadata.hours:.1f} h of dyads",
         "license": "Apache-2.0",
     }
     if options.clips:

@@ -1,4 +1,4 @@
-"""The comparison of docs/benchmarks.md: the paper's listener, six ablations, the ViCo baseline; very small.
+"""The comparison in docs/benchmarks.md: the paper's listener, six ablations, the ViCo baseline; very small.
 
 Reproduces: the section "What the paper's parts are worth" of docs/benchmarks.md.
 Command:
@@ -7,6 +7,7 @@ Command:
   python tools/sweep.py configs/grids/small.py --seeds 0 1 2 --out out/small
   python tools/trivial_listeners.py --train out/bench/train --test out/bench/test --out out/small
   python tools/sweep.py configs/grids/small.py --seeds 0 1 2 --out out/small --table-only
+Time: not recorded. Expected score: lhg_base and vico_baseline as there; the six ablations not yet measured.
 """
 
 import dataclasses

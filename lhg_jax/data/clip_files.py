@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3")
 COEFFICIENT_SUFFIXES = (".mat", ".npz")
 TRANSCRIPT_SUFFIXES = (".srt", ".vtt", ".json", ".TextGrid")
 

@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from lhg_jax.atomic import replacing
 from lhg_jax.data.jobs import Job, clip_path
 from lhg_jax.data.records import (
@@ -194,8 +192,8 @@ def _metadata(splits: Mapping[str, SplitContents], source: str, seed: int) -> di
             uuids=[info.uuid for info in split.infos],
             keys=split.keys,
             shards=split.shards,
-            mean=np.asarray(moments.mean).tolist(),
-            std=np.asarray(moments.std).tolist(),
+            mean=moments.mean.tolist(),
+            std=moments.std.tolist(),
         )
         for name, split in splits.items()
     }

@@ -1,7 +1,6 @@
 """From the files of one conversation to an example: motion of both people, sound and words of the speaker."""
 
 import dataclasses
-import functools
 import hashlib
 import os
 from collections.abc import Callable
@@ -12,13 +11,12 @@ from jaxtyping import Float
 
 from lhg_jax import faces, media
 from lhg_jax.data.clip_files import ClipFiles
-from lhg_jax.data.schema import ClipInfo, Example
+from lhg_jax.data.schema import ClipInfo, Example, assemble
 from lhg_jax.errors import UserError, about
 from lhg_jax.faces.precomputed import read_coefficients
-from lhg_jax.features import SpeakerFeatures
 from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion, require_same_space
 from lhg_jax.speech.asr import RECOGNISERS
-from lhg_jax.speech.bert import BertEncoder
+from lhg_jax.speech.bert import shared_encoder
 from lhg_jax.speech.extract import extract_speech
 from lhg_jax.speech.vico_compat import SAMPLE_RATE as VICO_SAMPLE_RATE
 from lhg_jax.speech.vico_compat import vico_audio
@@ -91,16 +89,8 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
     frames = _common_length(len(speaker), len(listener), notes)
     _compare_sound(len(wave) / media.SAMPLE_RATE * FRAME_RATE, frames, notes)
     words = read_transcript(clip.transcript) if clip.transcript else RECOGNISERS[recipe.asr](wave)
-    speech = extract_speech(wave, frames, words, _word_encoder())
-    features = SpeakerFeatures(
-        log_mel=speech.log_mel,
-        mfcc=AUDIO[recipe.audio](sound, frames, speech.mfcc),
-        word_table=speech.word_table,
-        word_of_frame=speech.word_of_frame,
-        motion=speaker.values[:frames],
-        has_motion=np.array(True),
-        valid=_seen(listener)[:frames],
-    )
+    example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
+    features = example.features.replace(mfcc=AUDIO[recipe.audio](sound, frames, example.features.mfcc))
     measured = "precomputed" if clip.listener_coefficients else "tracked"
     info = ClipInfo(
         uuid=clip.uuid,
@@ -113,7 +103,7 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
         transcript=to_json(words),
         notes="\n".join(notes),
     )
-    return Example(features, listener.values[:frames], np.int32(0)), info
+    return dataclasses.replace(example, features=features), info
 
 
 def _compare_videos(clip: ClipFiles, notes: list[str]) -> None:
@@ -154,7 +144,7 @@ def _at_frame_rate(motion: Motion, video: media.MediaInfo, path: Path) -> Motion
     count = max(1, round(len(motion) / video.fps * FRAME_RATE))
     times_s = (np.arange(count) + 0.5) / FRAME_RATE
     nearest = np.minimum((times_s * video.fps).astype(int), len(motion) - 1)
-    return Motion(motion.space, original.at_times(times_s), FRAME_RATE, _seen(motion)[nearest])
+    return Motion(motion.space, original.at_times(times_s), FRAME_RATE, motion.seen[nearest])
 
 
 def _common_length(speaker: int, listener: int, notes: list[str]) -> int:
@@ -176,10 +166,6 @@ def _compare_sound(sound: float, frames: int, notes: list[str]) -> None:
         notes.append(f"sound of {sound:.0f} frames for {frames} frames of video: {mended}")
 
 
-def _seen(motion: Motion) -> np.ndarray:
-    return np.ones(len(motion), bool) if motion.valid is None else motion.valid
-
-
 def _full_audio(_: Path, frames: int, mfcc: Float[np.ndarray, "frames 39"]) -> Float[np.ndarray, "frames 39"]:
     """MFCC of the whole sound (`speech.mfcc`)."""
     return mfcc
@@ -196,9 +182,3 @@ AUDIO: dict[str, Callable[[Path, int, np.ndarray], np.ndarray]] = {
     "full": _full_audio,
     "vico_compat": _vico_audio,
 }
-
-
-@functools.cache
-def _word_encoder() -> BertEncoder:
-    """The word encoder of this process, loaded once."""
-    return BertEncoder.load(None)

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from lhg_jax.data.clip_files import (
     COEFFICIENT_SUFFIXES,
+    SOUND_SUFFIXES,
     TRANSCRIPT_SUFFIXES,
+    VIDEO_SUFFIXES,
     ClipFiles,
     LeftOut,
     Listing,
     index_files,
 )
-from lhg_jax.data.vico import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from lhg_jax.errors import UserError
 
 SPEAKER, LISTENER = ".speaker", ".listener"

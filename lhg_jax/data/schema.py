@@ -9,11 +9,12 @@ import numpy as np
 
 from lhg_jax.errors import MissingExtraError, UserError
 from lhg_jax.features import SpeakerFeatures
-from lhg_jax.motion import require_same_space
+from lhg_jax.motion import Motion, require_same_space
 
 if TYPE_CHECKING:
     from lhg_jax.data.synthetic import Dyad
     from lhg_jax.speech.bert import BertEncoder
+    from lhg_jax.speech.extract import SpeechFeatures
 
 FIELDS = ("log_mel", "mfcc", "word_table", "word_of_frame", "motion", "has_motion", "valid")
 # Half precision on disk: steps of 0.06 dB at -80 dB, of 1e-3 in word vectors. Motion stays float32.
@@ -166,15 +167,19 @@ def make_example(dyad: "Dyad", encoder: "BertEncoder") -> Example:
 
     require_same_space("speaker", dyad.speaker.space, "listener", dyad.listener.space)
     frames = min(len(dyad.speaker), len(dyad.listener))
-    speech = extract_speech(dyad.wave, frames, dyad.words, encoder)
-    valid = np.ones(frames, bool) if dyad.listener.valid is None else dyad.listener.valid[:frames]
+    return assemble(extract_speech(dyad.wave, frames, dyad.words, encoder), dyad.speaker, dyad.listener)
+
+
+def assemble(speech: "SpeechFeatures", speaker: Motion, listener: Motion) -> Example:
+    """One clip of what was heard, T frames, and both people's motion, of which more is cut off."""
+    frames = len(speech.word_of_frame)
     features = SpeakerFeatures(
         log_mel=speech.log_mel,
         mfcc=speech.mfcc,
         word_table=speech.word_table,
         word_of_frame=speech.word_of_frame,
-        motion=dyad.speaker.values[:frames],
+        motion=speaker.values[:frames],
         has_motion=np.array(True),
-        valid=valid,
+        valid=listener.seen[:frames],
     )
-    return Example(features, dyad.listener.values[:frames], np.int32(0))
+    return Example(features, listener.values[:frames], np.int32(0))

@@ -1,12 +1,11 @@
 """Synthetic dyads as clips to be made; apart from the simulator, which needs no text encoder."""
 
 import dataclasses
-import functools
 import hashlib
 
 from lhg_jax.data.schema import ClipInfo, Example, make_example
 from lhg_jax.data.synthetic import DyadParams, dyads_for_hours, split_seed, synthesise
-from lhg_jax.speech.bert import BertEncoder
+from lhg_jax.speech.bert import shared_encoder
 from lhg_jax.speech.words import to_json
 
 
@@ -38,16 +37,10 @@ class SyntheticJob:
             motion_source="simulated",
             transcript=to_json(dyad.words),
         )
-        return make_example(dyad, _word_encoder()), info
+        return make_example(dyad, shared_encoder()), info
 
 
 def synthetic_jobs(hours: float, seed: int, split: str) -> list[SyntheticJob]:
     """The dyads that make up `hours` of a split of the set `seed`."""
     number = split_seed(seed, split)
     return [SyntheticJob(number, index, split) for index in range(dyads_for_hours(hours))]
-
-
-@functools.cache
-def _word_encoder() -> BertEncoder:
-    """The word encoder of this process, loaded once."""
-    return BertEncoder.load(None)

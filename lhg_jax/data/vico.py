@@ -12,7 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from lhg_jax.data.clip_files import (
     COEFFICIENT_SUFFIXES,
+    SOUND_SUFFIXES,
     TRANSCRIPT_SUFFIXES,
+    VIDEO_SUFFIXES,
     ClipFiles,
     Index,
     LeftOut,
@@ -37,8 +39,6 @@ SPLITS = {
     "test_ood": "ood",
 }
 ATTITUDES = ("positive", "neutral", "negative")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
-SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3")
 
 
 class _RowError(Exception):

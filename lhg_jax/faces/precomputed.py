@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -91,14 +92,30 @@ def _read_mat(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise MissingExtraError("reading .mat files", "pipeline") from None
     try:
         contents = loadmat(path, appendmat=False)
-    except (NotImplementedError, MatReadError, OSError, ValueError, TypeError) as error:
+    except (
+        NotImplementedError,  # `loadmat`: version 7.3, which is HDF5
+        MatReadError,  # `loadmat`: empty, or cut in its header
+        OSError,  # streams: cut in an array
+        zlib.error,  # streams: damaged in a compressed array
+        ValueError,  # `loadmat`: another kind of file; arrays: sizes that do not agree
+        TypeError,  # arrays: a tag of another type than must come there
+        IndexError,  # `loadmat`: a header without bytes of a version
+    ) as error:
         raise UserError(f"{path}: not a .mat file of version 7 or older") from error
     return {name: array for name, array in contents.items() if not name.startswith("__")}
 
 
 def _read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        # `np.load` leaves a file that it cannot read open, unless it is given the open file.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (
+        OSError,
+        EOFError,  # `np.load`: empty; zipfile: cut in an array
+        zipfile.BadZipFile,
+        zlib.error,  # zipfile: damaged in a compressed array
+        ValueError,  # `np.load`: a pickle, objects, or a damaged header
+        TypeError,  # `with`: a single array (.npy) under this name
+    ) as error:
         raise UserError(f"{path}: not an .npz file of arrays") from error

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from lhg_jax.errors import MissingExtraError, UserError
-from lhg_jax.models.weights import check_tree
+from lhg_jax.models.weights import check_tree, load_weights
 
 SIZE = 299  # pixels a side that the network sees
 FEATURES = 2048
@@ -218,26 +218,10 @@ def _template() -> dict[str, Any]:
 
 
 def _read(path: str | os.PathLike) -> Mapping[str, np.ndarray]:
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file")
     if Path(path).suffix == ".safetensors":
-        import safetensors
-        import safetensors.numpy
-
-        try:
-            return safetensors.numpy.load_file(path)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise UserError(f"{path}: not a safetensors file ({error})") from error
-    return _read_torch(path)
-
-
-def _read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
+        return load_weights(path)[0]  # flat: names of PyTorch have dots, not slashes
     try:
-        import torch
+        from lhg_jax.torch_modules.checkpoints import read_state
     except ImportError:
         raise MissingExtraError(f"{path}: reading .pth files", "torch") from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: tensor.numpy() for key, tensor in state.items()}
-    except Exception as error:  # the restricted unpickler raises whatever it stumbles on
-        raise UserError(f"{path}: not a file of tensors ({type(error).__name__})") from error
+    return {name: tensor.detach().numpy() for name, tensor in read_state(path).items()}

@@ -83,10 +83,11 @@ def _forward(x_BTFC: Array, kernel: Array, strides: Pair, padding: Padding):
 
 def _backward(strides: Pair, padding: Padding, residuals: tuple[Array, Array], dy_BTFD: Array):
     x_BTFC, kernel = residuals
-    (dx_BTFC,) = jax.vjp(lambda x: _plain(x, kernel, strides, padding), x_BTFC)[1](dy_BTFD)
+    # Linear in each: `vjp` would also trace the forward pass, which `training.flops` would count.
+    (dx_BTFC,) = jax.linear_transpose(lambda x: _plain(x, kernel, strides, padding), x_BTFC)(dy_BTFD)
 
     def by_xla(x_BTFC, dy_BTFD):
-        return jax.vjp(lambda k: _plain(x_BTFC, k, strides, padding), kernel)[1](dy_BTFD)[0]
+        return jax.linear_transpose(lambda k: _plain(x_BTFC, k, strides, padding), kernel)(dy_BTFD)[0]
 
     taps = (kernel.shape[0], kernel.shape[1])
     by_patches = functools.partial(kernel_gradient, taps=taps, strides=strides, padding=padding)

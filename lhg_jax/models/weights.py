@@ -48,19 +48,26 @@ def check_tree(path: str | os.PathLike, loaded: Mapping[str, Any], template: Map
       loaded: nested arrays.
       template: nested arrays or `jax.ShapeDtypeStruct`s of the model they are meant for.
     """
-    have, want = _flatten(loaded), _flatten(template)
-    complaints = {
+    if found := listed(misfits(_flatten(loaded), _flatten(template))):
+        raise UserError(f"{path}: weights do not fit the model; {found}")
+
+
+def misfits(have: Mapping[str, Any], want: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Names of arrays or tensors that are missing, unknown or of another shape than wanted, by complaint."""
+    return {
         "missing": [name for name in want if name not in have],
         "unknown": [name for name in have if name not in want],
         "wrong shape": [
-            f"{name} {have[name].shape} instead of {want[name].shape}"
+            f"{name} {tuple(have[name].shape)} instead of {tuple(want[name].shape)}"
             for name in want
             if name in have and have[name].shape != want[name].shape
         ],
     }
-    parts = [f"{what}: {_shorten(names)}" for what, names in complaints.items() if names]
-    if parts:
-        raise UserError(f"{path}: weights do not fit the model; {'; '.join(parts)}")
+
+
+def listed(complaints: Mapping[str, list[str]]) -> str:
+    """The first names of each complaint in one line; empty where there is nothing to complain about."""
+    return "; ".join(f"{what}: {_shorten(names)}" for what, names in complaints.items() if names)
 
 
 def _flatten(tree: Mapping[str, Any]) -> dict[str, Any]:

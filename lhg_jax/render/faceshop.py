@@ -55,8 +55,6 @@ class Faceshop:
 class FaceshopRenderer:
     """Renders motion in `motion.DEEP3D` on one portrait."""
 
-    space = DEEP3D
-
     def __init__(self, portrait: Image, generator: FaceGenerator, person: Person):
         """Builds the still volume. Raises `UserError` for an inversion that belongs to another generator."""
         self.portrait, self.generator, self.person = portrait, generator, person

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from lhg_jax.render.head import smoothstep
+
 GROW = 0.03  # of the picture's width, by which the mask reaches beyond the head
 EDGE = 0.08  # of the picture's width, over which it fades at the picture's edges
 
@@ -22,8 +24,7 @@ def head_mask(foreground: Float[np.ndarray, "rays rays"], size: int) -> Float[np
 def edge_mask(size: int) -> Float[np.ndarray, "size size"]:
     """1 in the middle of a generated picture, falling to 0 at its edges."""
     distance = np.minimum(np.arange(size), np.arange(size)[::-1]) / (EDGE * size)
-    ramp = np.clip(distance, 0.0, 1.0)
-    ramp = (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
+    ramp = smoothstep(distance).astype(np.float32)
     return np.outer(ramp, ramp)
 
 

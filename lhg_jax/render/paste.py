@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from lhg_jax.render.head import smoothstep
+
 FEATHER = 0.08  # of the square's side: how far from the face's outline the redrawn face has taken over
 FOREHEAD = 0.3  # of the way from chin to brows, by which the face goes on above the brows: below most fringes
 
@@ -74,5 +76,4 @@ def face_mask(square: Square, landmarks: Float[np.ndarray, "68 2"]) -> Float[np.
     cv2.fillConvexPoly(filled, cv2.convexHull(np.round(outline + 1).astype(np.int32)), 1)
     filled[[0, -1]] = filled[:, [0, -1]] = 0
     depth = cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    x = np.clip((depth - 1) / (FEATHER * square.side), 0, 1)
-    return (x * x * (3 - 2 * x)).astype(np.float32)
+    return smoothstep((depth - 1) / (FEATHER * square.side)).astype(np.float32)

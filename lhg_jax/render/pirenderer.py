@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 
 from lhg_jax import interop
 from lhg_jax.errors import UserError
-from lhg_jax.motion import DEEP3D_CROP, FRAME_RATE, Motion
+from lhg_jax.motion import DEEP3D_CROP, FRAME_RATE, Motion, require_same_space
 from lhg_jax.render.paste import Paste, Square
 
 SIZE = 256  # of the network's images, pixels
@@ -94,10 +94,7 @@ class PortraitRenderer:
 
         Raises `UserError` where the motion is in another space.
         """
-        if motion.space != DEEP3D_CROP:
-            raise UserError(
-                f"PIRenderer: motion in space {motion.space.name!r} instead of {DEEP3D_CROP.name!r}"
-            )
+        require_same_space("the motion", motion.space, "PIRenderer", DEEP3D_CROP)
         values = to_square(motion.values, self.square, self.height)
         values = normalise_scale(values, self.source)
         return self._frames(dataclasses.replace(motion, values=values), np.asarray(times_s))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lhg_jax import registry
+from lhg_jax.errors import UserError
 
 Restorer = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 
@@ -17,7 +18,9 @@ RESTORERS: dict[str, str] = {"none": "lhg_jax.restore:keep", "rvrt": "lhg_jax.re
 
 
 def keep(weights: Path | None) -> Restorer:
-    """No restoration: the frames as they are."""
+    """No restoration: the frames as they are. It has no weights; `UserError` where some are named."""
+    if weights:
+        raise UserError("--restore-weights: no restoration that takes some was asked for (--restore)")
     return iter
 
 

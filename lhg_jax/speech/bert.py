@@ -1,5 +1,6 @@
 """BERT (Devlin et al. 2019) in Flax, and contextual word vectors from it."""
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -156,3 +157,9 @@ class BertEncoder:
             hidden = self.hidden_states([first, *window, last])[1:-1]
             vectors.append(hidden[before : before + own])
         return np.concatenate(vectors)
+
+
+@functools.cache
+def shared_encoder() -> BertEncoder:
+    """The encoder of `BertEncoder.load()`, loaded once in a process."""
+    return BertEncoder.load()

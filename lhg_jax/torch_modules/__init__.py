@@ -1,7 +1,7 @@
 """PyTorch definitions of networks whose official checkpoints are PyTorch files, under the checkpoints' keys.
 
 They serve one purpose: to turn such a checkpoint into an ONNX file (tools/export_stage.py), and to prove that
-file against recordings. Nothing else of the package imports them, or PyTorch.
+file against recordings. Only `metrics/inception.py` needs one of them, the reader of checkpoints, besides.
 """
 
 import dataclasses

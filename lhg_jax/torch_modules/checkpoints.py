@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from lhg_jax.errors import UserError
-
-SHOWN_KEYS = 5  # how many keys of each kind an error lists
+from lhg_jax.models.weights import listed, misfits
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
@@ -35,7 +34,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         if "Unsupported global" not in str(error):
             raise UserError(f"{path}: not a PyTorch checkpoint") from error
         raise UserError(f"{path}: holds more than tensors, and such files can run code: refused") from error
-    except (RuntimeError, EOFError, KeyError, OSError, ValueError) as error:
+    except Exception as error:  # the restricted unpickler raises whatever damage makes it stumble over
         raise UserError(f"{path}: not a PyTorch checkpoint ({type(error).__name__})") from error
 
 
@@ -60,24 +59,9 @@ def load_strict(module: torch.nn.Module, state: Mapping[str, torch.Tensor], path
 
     Raises `UserError` listing the first tensors that are missing, unknown, of another shape or not finite.
     """
-    want = module.state_dict()
-    complaints = {
-        "missing": [name for name in want if name not in state],
-        "unknown": [name for name in state if name not in want],
-        "wrong shape": [
-            f"{name} {tuple(state[name].shape)} instead of {tuple(want[name].shape)}"
-            for name in want
-            if name in state and state[name].shape != want[name].shape
-        ],
-        "not finite": [name for name, tensor in state.items() if not torch.isfinite(tensor).all()],
-    }
-    found = [
-        f"{kind}: {', '.join(names[:SHOWN_KEYS])}"
-        + (f" and {len(names) - SHOWN_KEYS} more" if len(names) > SHOWN_KEYS else "")
-        for kind, names in complaints.items()
-        if names
-    ]
-    if found:
-        raise UserError(f"{path}: not weights of {type(module).__name__} ({'; '.join(found)})")
+    complaints = misfits(state, module.state_dict())
+    complaints["not finite"] = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if found := listed(complaints):
+        raise UserError(f"{path}: not weights of {type(module).__name__} ({found})")
     module.load_state_dict(dict(state))
     module.eval()

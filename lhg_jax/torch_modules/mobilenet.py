@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from lhg_jax.torch_modules import Export
 from lhg_jax.torch_modules.checkpoints import load_strict, read_state
-from lhg_jax.torch_modules.tddfa_statistics import read_statistics
+from lhg_jax.torch_modules.tddfa_statistics import PARAMETERS, read_statistics
 
 SIDE = 120  # of the input, pixels
-PARAMETERS = 62
 # Name, channels out at width 1, stride of each depthwise-separable block.
 BLOCKS = (
     ("dw2_1", 64, 1),

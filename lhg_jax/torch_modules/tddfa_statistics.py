@@ -5,7 +5,6 @@ knows nothing but how NumPy makes arrays.
 """
 
 import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax.errors import UserError
+from lhg_jax.faces.precomputed import read_arrays
 
 NAME = "param_mean_std_62d_120x120"
 PARAMETERS = 62
@@ -26,7 +26,7 @@ def read_statistics(folder: Path) -> Statistics:
     Raises `UserError` where there is neither, and for a file that is damaged, holds other values than 62
     finite ones each (deviations positive), or names anything but arrays.
     """
-    readers = {folder / f"{NAME}.npz": _read_npz, folder / f"{NAME}.pkl": _read_pickle}
+    readers = {folder / f"{NAME}.npz": read_arrays, folder / f"{NAME}.pkl": _read_pickle}
     path = next((path for path in readers if path.is_file()), None)
     if path is None:
         raise UserError(f"{folder / NAME}.pkl (or .npz): no such file; it must lie beside the checkpoint")
@@ -45,14 +45,6 @@ def _vector(values: Any, what: str) -> Float[np.ndarray, "62"]:
     if not np.isfinite(values).all():
         raise UserError(f"{what}: not all finite")
     return values.astype(np.float32)
-
-
-def _read_npz(path: Path) -> Any:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not an .npz file of plain arrays ({type(error).__name__})") from error
 
 
 def _read_pickle(path: Path) -> Any:

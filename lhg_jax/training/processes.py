@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from lhg_jax.config import Processes
-from lhg_jax.errors import UserError
+from lhg_jax.errors import UserError, handling
 
 
 def connect(processes: Processes, environment: Mapping[str, str] = os.environ) -> None:
@@ -107,18 +107,10 @@ class StopRequest:
 
         return multihost_utils.reached_preemption_sync_point(step)
 
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> contextlib.AbstractContextManager[None]:
         """Handles SIGTERM while the body runs, where that can be done: alone and in the main thread."""
-        if jax.process_count() > 1 or threading.current_thread() is not threading.main_thread():
-            yield
-            return
+        alone = jax.process_count() == 1
+        return handling(signal.SIGTERM, self._request) if alone else contextlib.nullcontext()
 
-        def request(signum: int, frame: Any) -> None:
-            self._requested = True
-
-        before = signal.signal(signal.SIGTERM, request)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    def _request(self, signum: int, frame: Any) -> None:
+        self._requested = True

@@ -22,10 +22,11 @@ import numpy as np
 
 from lhg_jax.config import TrainConfig, load_config
 from lhg_jax.data.augment import augment
+from lhg_jax.data.dataset import write_dataset
+from lhg_jax.data.jobs import make_clips, remove_clips
 from lhg_jax.data.pipeline import TrainStream, random_crop, to_devices
-from lhg_jax.data.records import Metadata, RecordSource, open_source, write_metadata, write_shard
-from lhg_jax.data.schema import ClipInfo, Example, decode, encode, stack
-from lhg_jax.data.tfds_files import shard_name
+from lhg_jax.data.records import RecordSource, open_source
+from lhg_jax.data.schema import ClipInfo, Example, decode, stack
 from lhg_jax.features import SpeakerFeatures, mel_steps
 from lhg_jax.motion import FRAME_RATE, LANDMARK
 from lhg_jax.training.loop import Run
@@ -33,7 +34,6 @@ from lhg_jax.training.sharding import batch_sharding
 
 WORD_SIZE = 384  # of the default encoder
 WORDS_PER_S = 2.1
-CLIPS_PER_SHARD = 16
 STACKED = 32  # crops in the batch that is stacked for its time
 
 
@@ -54,24 +54,30 @@ def random_clip(rng: np.random.Generator) -> Example:
     return Example(features, motion[1], np.int32(0))
 
 
+@dataclasses.dataclass(frozen=True)
+class RandomJob:
+    """Clip `key` of random numbers; see `jobs.Job`."""
+
+    key: str
+    split: str = "train"
+
+    @property
+    def uuid(self) -> str:
+        """The same."""
+        return self.key
+
+    def make(self) -> tuple[Example, ClipInfo]:
+        """Draws the clip."""
+        return random_clip(np.random.default_rng(int(self.key))), ClipInfo(self.key, space=LANDMARK.name)
+
+
 def write_folder(folder: Path, clips: int) -> None:
     """A folder of random clips."""
-    rng = np.random.default_rng(0)
-    groups = [range(first, min(first + CLIPS_PER_SHARD, clips)) for first in range(0, clips, CLIPS_PER_SHARD)]
-    shards = [shard_name("bench", "train", number, len(groups)) for number in range(len(groups))]
-    frames = []
-    for shard, group in zip(shards, groups, strict=True):
-        examples = [random_clip(rng) for _ in group]
-        frames += [example.features.frames for example in examples]
-        write_shard(
-            folder / shard,
-            [encode(example, ClipInfo(str(i))) for i, example in zip(group, examples, strict=True)],
-        )
-    names = [str(i) for i in range(clips)]
-    zeros, ones = [0.0] * LANDMARK.size, [1.0] * LANDMARK.size
-    write_metadata(
-        folder, {"train": Metadata("landmark", "bench", 0, frames, names, names, shards, zeros, ones)}
-    )
+    jobs, made = [RandomJob(str(number)) for number in range(clips)], folder / "clips"
+    made.mkdir()
+    make_clips(jobs, made, workers=1)
+    write_dataset(folder, "bench", jobs, made, source="bench", seed=0)
+    remove_clips(made)
 
 
 def open_stream(config: TrainConfig, source: RecordSource, workers: int, batch: int) -> TrainStream:

@@ -9,12 +9,10 @@ process of its own which does nothing but load the ONNX file and run it once.
 import argparse
 import dataclasses
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,8 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lhg_jax import interop
-
-REST_S = 0.02  # both run-times keep their threads spinning for a while after a call
+from lhg_jax.progress import peak_memory_mb
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +75,8 @@ def official_file(bench: Bench, path: Path) -> None:
 
 def measure(bench: Bench, rounds: int, threads: int, folder: Path) -> str:
     """Cells of the table."""
-    import torch
-
     from lhg_jax.torch_modules import load_export
+    from tools.bench.stages import in_turns  # imports PyTorch, which is no part of the memory
     from tools.export_stage import write_onnx
 
     official_file(bench, folder / "official.pt")
@@ -95,16 +91,7 @@ def measure(bench: Bench, rounds: int, threads: int, folder: Path) -> str:
 
     stage = interop.load_onnx(path, threads)
     arrays = {name: x.numpy() for name, x in example.items()}
-    times: tuple[list[float], list[float]] = ([], [])
-    with torch.inference_mode():
-        for _ in range(rounds):
-            for side, call in enumerate(
-                (lambda: stage(**arrays), lambda: exported.module(*example.values()))
-            ):
-                time.sleep(REST_S)
-                start = time.perf_counter()
-                call()
-                times[side].append(time.perf_counter() - start)
+    times = in_turns((lambda: stage(**arrays), lambda: exported.module(*example.values())), rounds)
     frames = bench.batch or next(iter(example.values())).shape[1]
     ours, theirs = (statistics.median(side) / frames for side in times)
     size = " x ".join(str(n) for n in next(iter(example.values())).shape)
@@ -117,7 +104,7 @@ def print_memory(folder: Path, threads: int) -> None:
     stage = interop.load_onnx(folder / "stage.onnx", threads)
     with np.load(folder / "input.npz", allow_pickle=False) as arrays:
         stage(**arrays)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+    print(peak_memory_mb() / 1e3)
 
 
 def main() -> None:

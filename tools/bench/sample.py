@@ -26,25 +26,22 @@ class Options:
     runs: int = 3
 
 
-def run(options: Options, folder: Path, cache: Path) -> tuple[float, str]:
-    """One command; returns its wall time (s) and its report."""
-    command = [sys.executable, "-m", "lhg_jax.sample", "--output", str(folder / "out.mp4")]
-    command += ["--speaker", str(options.speaker), "--listener", str(options.listener)]
+def run(speaker: Path, listener: Path, folder: Path, *flags: str, **environment: str) -> tuple[float, str]:
+    """One command, whose output goes into `folder`; returns its wall time (s) and its report."""
+    command = [sys.executable, "-m", "lhg_jax.sample", "--output", str(folder / "out.mp4"), *flags]
+    command += ["--speaker", str(speaker), "--listener", str(listener)]
     start = time.perf_counter()
-    done = subprocess.run(
-        command, env=os.environ | {"XDG_CACHE_HOME": str(cache)}, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
     return time.perf_counter() - start, done.stderr
 
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        cold = [run(options, folder, folder / f"cache{i}")[0] for i in range(options.runs)]
-        warm, reports = zip(
-            *[run(options, folder, folder / "cache0") for _ in range(options.runs)], strict=True
-        )
+        folder, pair = Path(name), (options.speaker, options.listener)
+        caches = [str(folder / f"cache{i}") for i in range(options.runs)]
+        cold = [run(*pair, folder, XDG_CACHE_HOME=cache)[0] for cache in caches]
+        warm, reports = zip(*[run(*pair, folder, XDG_CACHE_HOME=caches[0]) for _ in caches], strict=True)
     print(re.sub(r"^.*━.*$\n?", "", reports[-1], flags=re.MULTILINE))
     for name, seconds in (("cold", cold), ("warm", warm)):
         spread = f"{min(seconds):.1f}-{max(seconds):.1f}"

@@ -5,14 +5,13 @@ python tools/bench/sample_memory.py --speaker talk.mp4 --listener face.png [--se
 
 import dataclasses
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import tyro
+from sample import run
 
 from lhg_jax import media
 
@@ -42,14 +41,6 @@ def write_repeated(source: Path, path: Path, seconds: float, size: int) -> None:
             video.write(frames[number % len(frames)])
 
 
-def peak_mb(speaker: Path, listener: Path, folder: Path) -> float:
-    """Of the command, as it says itself."""
-    command = [sys.executable, "-m", "lhg_jax.sample", "--asr", "none", "--output", str(folder / "out.mp4")]
-    command += ["--speaker", str(speaker), "--listener", str(listener)]
-    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    return float(re.search(r"peak memory (\d+) MB", report)[1])
-
-
 def main(options: Options) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -57,7 +48,8 @@ def main(options: Options) -> None:
         for times in (1, options.times):
             clip = folder / f"{times}.mp4"
             write_repeated(options.speaker, clip, times * options.seconds, options.size)
-            peaks.append(peak_mb(clip, options.listener, folder))
+            _, report = run(clip, options.listener, folder, "--asr", "none")
+            peaks.append(float(re.search(r"peak memory (\d+) MB", report)[1]))
             print(f"{times * options.seconds:.0f} s: peak {peaks[-1]:.0f} MB", flush=True)
     print(f"ratio {peaks[1] / peaks[0]:.2f}")
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,14 +81,23 @@ def measure(bench: Bench, rounds: int, threads: int, folder: Path) -> tuple[list
     arrays = {name: tensor.numpy() for name, tensor in example.items()}
     with torch.inference_mode():
         ours, theirs = stage(**arrays)[bench.outputs[0]], first(module(*example.values()))
-        times: tuple[list[float], list[float]] = ([], [])
+    times = in_turns((lambda: stage(**arrays), lambda: module(*example.values())), rounds)
+    return *times, float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def in_turns(
+    calls: tuple[Callable[[], Any], Callable[[], Any]], rounds: int
+) -> tuple[list[float], list[float]]:
+    """Seconds of each call of both, made alternately."""
+    times: tuple[list[float], list[float]] = ([], [])
+    with torch.inference_mode():
         for _ in range(rounds):
-            for side, call in enumerate((lambda: stage(**arrays), lambda: module(*example.values()))):
+            for side, call in zip(times, calls, strict=True):
                 time.sleep(REST_S)
                 start = time.perf_counter()
                 call()
-                times[side].append(time.perf_counter() - start)
-    return *times, float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+                side.append(time.perf_counter() - start)
+    return times
 
 
 def first(result: torch.Tensor | tuple[torch.Tensor, ...]) -> np.ndarray:

@@ -1,0 +1,65 @@
+"""Images of every kind, and the first frames of what moves."""
+
+import numpy as np
+import pytest
+from media_clips import HEIGHT, WIDTH, make_images, make_video, psnr
+
+from lhg_jax import media
+
+
+def save_image(path, image, **kwargs):
+    image.save(path, **kwargs)
+    return media.read_image(path)
+
+
+def test_image_modes(tmp_path):
+    from PIL import Image
+
+    rgb = make_images(1)[0]
+    picture, grey = Image.fromarray(rgb), np.array(Image.fromarray(rgb).convert("L"))
+    np.testing.assert_array_equal(save_image(tmp_path / "rgb.png", picture), rgb)
+    np.testing.assert_array_equal(save_image(tmp_path / "grey.png", picture.convert("L"))[..., 1], grey)
+    assert psnr(save_image(tmp_path / "cmyk.jpg", picture.convert("CMYK"), quality=95), rgb) > 28
+    assert psnr(save_image(tmp_path / "palette.png", picture.quantize(256)), rgb) > 28
+    assert psnr(save_image(tmp_path / "photo.webp", picture, quality=95), rgb) > 28
+    sixteen = Image.fromarray(np.uint16(grey) * 257)
+    np.testing.assert_array_equal(save_image(tmp_path / "sixteen.png", sixteen)[..., 0], grey)
+    assert save_image(tmp_path / "bit.png", picture.convert("1")).shape == rgb.shape
+
+
+def test_transparency_shows_white(tmp_path):
+    from PIL import Image
+
+    rgb, alpha = make_images(1)[0], np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+    want = rgb * (alpha[..., None] / 255) + 255 * (1 - alpha[..., None] / 255)
+    rgba = Image.fromarray(np.dstack([rgb, alpha]))
+    np.testing.assert_allclose(save_image(tmp_path / "rgba.png", rgba), want, atol=1.01)
+    palette = Image.fromarray(np.uint8([[0, 1]]), mode=None).convert("P")
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    got = save_image(tmp_path / "palette.png", palette, transparency=0)
+    np.testing.assert_array_equal(got, [[[255, 255, 255], [40, 50, 60]]])
+
+
+@pytest.mark.parametrize("orientation,turns", [(3, 2), (6, 3), (8, 1)])
+def test_exif_orientation(tmp_path, orientation, turns):
+    from PIL import Image
+
+    image = Image.fromarray(make_images(1)[0])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    back = save_image(tmp_path / "turned.jpg", image, exif=exif, quality=95)
+    assert psnr(back, np.rot90(make_images(1)[0], turns)) > 28
+
+
+def test_animation_or_video_gives_its_first_frame(tmp_path):
+    for name, codec in (("in.mp4", "libx264"), ("in.gif", "gif")):
+        image = media.read_image(make_video(tmp_path / name, codec=codec))
+        assert psnr(image, make_images(1)[0]) > 15 > psnr(image, make_images(12)[11])
+
+
+def test_side_by_side_keeps_aspect():
+    left, right = make_images(1, 32, 24)[0], make_images(1, 64, 48, seed=2)[0]
+    both = media.side_by_side(left, right)
+    assert both.shape == (48, 128, 3)
+    np.testing.assert_array_equal(both[:, 64:], right)
+    assert psnr(both[::2, :64:2], left) > 25
