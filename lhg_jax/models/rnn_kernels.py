@@ -5,6 +5,8 @@ gradient of the state: what does not depend on it (slopes of the gates) is compu
 and the weight gradient is one matmul over all time steps after. On a CPU that is where the gain over a plain
 scan is; unrolling adds nothing (tools/bench/gru.py).
 
+On NVIDIA GPUs a GRU that is trained in bfloat16 takes the kernels of `rnn_triton` in place of both scans.
+
 Both directions of a layer run in one scan, each on its own (already flipped) input, so a layer takes T
 sequential steps and not 2T. The arguments of a scan are therefore tuples with one entry a direction.
 """
@@ -18,6 +20,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from lhg_jax.models import rnn_triton
+
 State = tuple[Array, ...]  # (h,) or (h, c), each [batch, hidden], float32 (float64 if the gates are)
 
 
@@ -29,12 +33,14 @@ class Cell(NamedTuple):
       slopes: (previous states, saved, mask [T, B, 1], dtype) -> factors of the reverse pass, all time steps.
       back: (dstate, slopes of one step, w [KH, H]) -> (dstate one step earlier, note).
       finish: (notes, slopes) -> (d gates, d hidden projection), both [T, B, KH], all time steps.
+      kernels: Module with `fits`, `forward` and `backward` for both scans on CUDA devices; None: no such.
     """
 
     step: Callable
     slopes: Callable
     back: Callable
     finish: Callable
+    kernels: Any = None
 
 
 def _dot(x: Array, w: Array) -> Array:
@@ -174,18 +180,9 @@ def _scan(cell: Cell, gates, w, b, state0, mask):
     return tuple(h for (h,) in outputs), last
 
 
-def _scan_forward(cell: Cell, gates, w, b, state0, mask):
-    last, outputs = _forward(cell, gates, w, b, state0, mask, keep=True)
-    states, saved = zip(*outputs, strict=True)
-    return (tuple(state[0] for state in states), last), (w, b, state0, mask, states, saved)
-
-
-def _scan_backward(cell: Cell, residuals, cotangents):
-    w, b, state0, mask, states, saved = residuals
-    dy, dlast = cotangents
+def _backward(cell: Cell, w, dlast, dy, slopes):
+    """The reverse scan: gradient of the states before the first step, and notes of all steps."""
     dtype = dy[0].dtype
-    previous = jax.tree.map(lambda s0, s: jnp.concatenate([s0.astype(dtype)[None], s[:-1]]), state0, states)
-    slopes = tuple(cell.slopes(*args, dtype) for args in zip(previous, saved, mask, strict=True))
     w_cast = tuple(w_d.astype(dtype) for w_d in w)
 
     def back(dstate, dy_BH, slopes_t, w_d):
@@ -197,7 +194,32 @@ def _scan_backward(cell: Cell, residuals, cotangents):
         return tuple(zip(*map(back, dstates, *inputs_t, w_cast), strict=True))
 
     # Only this pass scans backwards; the forward graph, which is what gets exported, never does.
-    dstate0, notes = lax.scan(body, dlast, (dy, slopes), reverse=True)
+    return lax.scan(body, dlast, (dy, slopes), reverse=True)
+
+
+def _on_platform(cell: Cell, like: Any, scan: Callable, kernel: str, *args):
+    """`scan` of `args`, or the cell's kernel of that name where there is one for h `like` this."""
+    if cell.kernels is None or not cell.kernels.fits(like.shape[-1], like.dtype):
+        return scan(*args)
+    return lax.platform_dependent(*args, cuda=getattr(cell.kernels, kernel), default=scan)
+
+
+def _scan_forward(cell: Cell, gates, w, b, state0, mask):
+    scan = functools.partial(_forward, cell, keep=True)
+    like = jax.ShapeDtypeStruct(state0[0][0].shape, gates[0].dtype)
+    last, outputs = _on_platform(cell, like, scan, "forward", gates, w, b, state0, mask)
+    states, saved = zip(*outputs, strict=True)
+    return (tuple(state[0] for state in states), last), (w, b, state0, mask, states, saved)
+
+
+def _scan_backward(cell: Cell, residuals, cotangents):
+    w, b, state0, mask, states, saved = residuals
+    dy, dlast = cotangents
+    dtype = dy[0].dtype
+    previous = jax.tree.map(lambda s0, s: jnp.concatenate([s0.astype(dtype)[None], s[:-1]]), state0, states)
+    slopes = tuple(cell.slopes(*args, dtype) for args in zip(previous, saved, mask, strict=True))
+    scan = functools.partial(_backward, cell)
+    dstate0, notes = _on_platform(cell, dy[0], scan, "backward", w, dlast, dy, slopes)
     dgates, dhidden = zip(*map(cell.finish, notes, slopes), strict=True)
     dw = tuple(
         jnp.einsum("tbk,tbh->kh", d, h[0], preferred_element_type=w_d.dtype)
@@ -208,5 +230,5 @@ def _scan_backward(cell: Cell, residuals, cotangents):
 
 
 _scan.defvjp(_scan_forward, _scan_backward)
-gru_scan = functools.partial(_scan, Cell(gru_step, _gru_slopes, _gru_back, _gru_finish))
+gru_scan = functools.partial(_scan, Cell(gru_step, _gru_slopes, _gru_back, _gru_finish, rnn_triton))
 lstm_scan = functools.partial(_scan, Cell(lstm_step, _lstm_slopes, _lstm_back, _lstm_finish))

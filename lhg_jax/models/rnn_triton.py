@@ -1,0 +1,237 @@
+"""The recurrence of a GRU in one kernel a layer and pass, for NVIDIA GPUs in bfloat16 (Pallas on Triton).
+
+A scan starts some kernels for every time step, which is most of its time at the batch sizes of training. Here
+one program walks through all time steps for a few rows of a direction, its state in registers. It computes
+what the scan of `rnn_kernels` computes: the same states, saved values and notes.
+
+XLA cannot split a kernel by itself: `custom_partitioning` says that rows are independent, so a batch sharded
+over devices stays sharded.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental.custom_partitioning import custom_partitioning
+from jaxtyping import Array, Float
+
+GATES = 3
+ROWS = 16  # of a program: the fewest that the matrix units take
+COLUMNS = 64  # of a gate's weights at a time in shared memory
+SMALLEST, LARGEST = COLUMNS, 256  # units
+WARPS = 8
+
+Directions = tuple[Array, ...]  # as in `rnn_kernels`: one entry a direction
+
+
+def fits(hidden: int, dtype: Any) -> bool:
+    """Whether there are kernels for states of this size in this compute type (on CUDA devices)."""
+    try:
+        from jax.experimental.pallas import triton  # noqa: F401  (deprecated in JAX 0.11)
+    except ImportError:
+        return False
+    power_of_two = hidden & (hidden - 1) == 0
+    return dtype == jnp.bfloat16 and SMALLEST <= hidden <= LARGEST and power_of_two
+
+
+def forward(gates: Directions, w: Directions, b: Directions, state0: tuple, mask: Directions):
+    """`rnn_kernels._forward` of a GRU with `keep`: the same arguments and results."""
+    w_t = jnp.stack([w_d.T for w_d in w]).astype(gates[0].dtype)
+    steps = jnp.stack(mask)[..., 0].astype(jnp.float32)
+    h0 = jnp.stack([h for (h,) in state0])
+    h, r, z, n, u_n, last = forward_kernel(jnp.stack(gates), w_t, jnp.stack(b), h0, steps, False)
+    outputs = (((h[d],), (r[d], z[d], n[d], u_n[d])) for d in range(len(gates)))
+    return tuple((h_d,) for h_d in last), tuple(outputs)
+
+
+def backward(w: Directions, dlast: tuple, dy: Directions, slopes: tuple):
+    """`rnn_kernels._backward` of a GRU: the same arguments and results."""
+    d_gates, z, _ = map(jnp.stack, zip(*slopes, strict=True))
+    dstate = jnp.stack([h for (h,) in dlast])
+    dh, dh0 = backward_kernel(jnp.stack(dy), d_gates, z, jnp.stack(w).astype(d_gates.dtype), dstate, False)
+    return tuple((h,) for h in dh0), tuple(dh)
+
+
+def _over_rows(rule: str):
+    """For a function of arrays and `interpret`: XLA may split it along b of its sharding rule only."""
+
+    def decorate(function):
+        split = custom_partitioning(function, static_argnums=(len(rule.split("->")[0].split(",")),))
+
+        def partition(interpret, mesh, arguments, results):
+            shardings = tuple(argument.sharding for argument in arguments)
+            lowered = functools.partial(function, interpret=interpret)
+            return mesh, lowered, tuple(result.sharding for result in results), shardings
+
+        whole = tuple(sorted("dthk", key=rule.index))  # XLA wants them in the order of the rule
+        split.def_partition(partition, sharding_rule=rule, need_replication_factors=whole)
+        return functools.wraps(function)(split)
+
+    return decorate
+
+
+@_over_rows("d t b k, d h k, d k, d b h, d t b -> d t b h, d t b h, d t b h, d t b h, d t b h, d b h")
+def forward_kernel(
+    gates: Float[Array, "direction time batch gates"],
+    w_t: Float[Array, "direction hidden gates"],
+    b: Float[Array, "direction gates"],
+    h0: Float[Array, "direction batch hidden"],
+    steps: Float[Array, "direction time batch"],
+    interpret: bool,
+) -> tuple[Array, ...]:
+    """h, r, z, n and U_n h + b_n of every step [D, T, B, H] in the type of `gates`, and the last h.
+
+    Args:
+      gates: Input projections with their bias.
+      w_t, b: Hidden weights in the type of `gates`, and their bias.
+      h0: State before the first step, float32.
+      steps: 0 where the state is handed on unchanged, else 1.
+      interpret: Run it as plain JAX, on any device.
+    """
+    directions, time, batch, _ = gates.shape
+    history = jax.ShapeDtypeStruct((directions, time, batch, h0.shape[-1]), gates.dtype)
+    scratch = jax.ShapeDtypeStruct((directions, GATES, batch, h0.shape[-1]), h0.dtype)
+    outputs = [history] * 5 + [scratch, jax.ShapeDtypeStruct(h0.shape, h0.dtype)]
+    axes = (2, None, None, 1, 2)
+    *results, _, last = _call(_forward_program, (gates, w_t, b, h0, steps), axes, outputs, interpret)
+    return (*results, last)
+
+
+@_over_rows("d t b h, d t b k, d t b h, d k h, d b h -> d t b h, d b h")
+def backward_kernel(
+    dy: Float[Array, "direction time batch hidden"],
+    d_gates: Float[Array, "direction time batch gates"],
+    z: Float[Array, "direction time batch hidden"],
+    w: Float[Array, "direction gates hidden"],
+    dlast: Float[Array, "direction batch hidden"],
+    interpret: bool,
+) -> tuple[Array, Array]:
+    """d h of every step in the type of `dy`, and d h0.
+
+    Args:
+      dy: Gradient of the outputs.
+      d_gates, z: Slopes of a GRU, see `rnn_kernels`.
+      w: Hidden weights in the type of `dy`.
+      dlast: Gradient of the last state, float32.
+      interpret: Run it as plain JAX, on any device.
+    """
+    outputs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (dy, dlast)]
+    axes = (2, 2, 2, None, 1)
+    dh, dh0 = _call(_backward_program, (dy, d_gates, z, w, dlast), axes, outputs, interpret)
+    return dh, dh0
+
+
+def _call(program: Any, arguments: tuple, axes: tuple, outputs: list, interpret: bool) -> tuple[Array, ...]:
+    """Runs one program a direction and group of rows, which stand in `axes` of the arguments."""
+    from jax.experimental import pallas as pl
+    from jax.experimental.pallas import triton
+
+    def spec(array, axis):
+        block = tuple(ROWS if i == axis else size for i, size in enumerate(array.shape))[1:]
+        return pl.BlockSpec(
+            (None, *block), lambda d, i: (d, *(i if j == axis else 0 for j in range(1, array.ndim)))
+        )
+
+    batch = outputs[-1].shape[1]
+    padding = -batch % ROWS
+    arguments = tuple(_pad(x, axis, padding) for x, axis in zip(arguments, axes, strict=True))
+    padded = [jax.ShapeDtypeStruct(_longer(x.shape, x.ndim - 2, padding), x.dtype) for x in outputs]
+    barrier = (lambda: None) if interpret else _barrier  # plain JAX has no threads
+    results = pl.pallas_call(
+        functools.partial(program, barrier=barrier),
+        grid=(outputs[-1].shape[0], (batch + padding) // ROWS),
+        in_specs=[spec(x, axis) for x, axis in zip(arguments, axes, strict=True)],
+        out_specs=[spec(x, x.ndim - 2) for x in padded],
+        out_shape=padded,
+        compiler_params=triton.CompilerParams(num_warps=WARPS, num_stages=1),
+        interpret=interpret,
+    )(*arguments)
+    return tuple(lax.slice_in_dim(x, 0, batch, axis=x.ndim - 2) for x in results)
+
+
+def _longer(shape: tuple[int, ...], axis: int, by: int) -> tuple[int, ...]:
+    return (*shape[:axis], shape[axis] + by, *shape[axis + 1 :])
+
+
+def _pad(x: Array, axis: int | None, by: int) -> Array:
+    return x if axis is None else jnp.pad(x, [(0, by * (i == axis)) for i in range(x.ndim)])
+
+
+def _gate(number: int, hidden: int) -> Any:
+    """Where a gate stands among 3H; blocks have sizes of powers of two, so each is read by itself."""
+    from jax.experimental import pallas as pl
+
+    return pl.ds(number * hidden, hidden)
+
+
+def _forward_program(gates, w_t, b, h0, steps, *outputs, barrier) -> None:
+    """All time steps of some rows; the equations are those of `rnn_kernels.gru_step`."""
+    *history, product, last = outputs
+    of = [_gate(number, h0.shape[-1]) for number in range(GATES)]
+
+    def step(t, h):
+        def multiply(column, _):
+            for number in range(GATES):
+                here = _columns(column)
+                product[number, :, here] = _dot(h, w_t[:, _columns(column, number * h.shape[-1])])
+
+        barrier()
+        lax.fori_loop(0, h.shape[-1] // COLUMNS, multiply, None)
+        barrier()
+        x_r, x_z, x_n = (gates[t, :, gate].astype(h.dtype) for gate in of)
+        u_r, u_z, u_n = (product[i] + b[gate].astype(h.dtype)[None] for i, gate in enumerate(of))
+        r, z = _sigmoid(x_r + u_r), _sigmoid(x_z + u_z)
+        n = jnp.tanh(x_n + r * u_n)
+        h = jnp.where(steps[t][:, None] > 0, (1 - z) * n + z * h, h)
+        for ref, value in zip(history, (h, r, z, n, u_n), strict=True):
+            ref[t] = value.astype(ref.dtype)
+        return h
+
+    last[...] = lax.fori_loop(0, gates.shape[0], step, h0[...])
+
+
+def _backward_program(dy, d_gates, z, w, dlast, dh_of, dh0, *, barrier) -> None:
+    """All time steps of some rows, the last first; the equations are those of `rnn_kernels._gru_back`."""
+    time = dy.shape[0]
+    of = [_gate(number, dlast.shape[-1]) for number in range(GATES)]
+
+    def step(done, dh):
+        t = time - 1 - done
+        dh = dh + dy[t].astype(dh.dtype)
+        dh_of[t] = dh.astype(dh_of.dtype)
+        d_hidden = [d_gates[t, :, gate].astype(dh.dtype) * dh for gate in of]
+
+        def multiply(column, _):
+            here = _columns(column)
+            dh0[:, here] = sum(_dot(d, w[gate, here]) for d, gate in zip(d_hidden, of, strict=True))
+
+        barrier()
+        lax.fori_loop(0, dh.shape[-1] // COLUMNS, multiply, None)
+        barrier()
+        return dh * z[t].astype(dh.dtype) + dh0[...]
+
+    dh0[...] = lax.fori_loop(0, time, step, dlast[...])
+
+
+def _columns(number: Any, start: int = 0) -> Any:
+    """Some columns at a time: weights of all gates at once would not fit into shared memory."""
+    from jax.experimental import pallas as pl
+
+    return pl.ds(start + number * COLUMNS, COLUMNS)
+
+
+def _barrier() -> None:
+    """Waits for all threads of the program: what they wrote can be read."""
+    from jax.experimental.pallas import triton
+
+    triton.debug_barrier()
+
+
+def _dot(x: Array, w: Array) -> Array:
+    return jnp.dot(x.astype(w.dtype), w, preferred_element_type=x.dtype)
+
+
+def _sigmoid(x: Array) -> Array:
+    return 1 / (1 + jnp.exp(-x))
