@@ -7,7 +7,7 @@ Command:
   python tools/sweep.py configs/grids/small.py --seeds 0 1 2 --out out/small
   python tools/trivial_listeners.py --train out/bench/train --test out/bench/test --out out/small
   python tools/sweep.py configs/grids/small.py --seeds 0 1 2 --out out/small --table-only
-Time: not recorded. Expected score: lhg_base and vico_baseline as there; the six ablations not yet measured.
+Time: 46 minutes of training on two busy cores. Expected score: the table there.
 """
 
 import dataclasses

@@ -6,6 +6,8 @@ what the scan of `rnn_kernels` computes: the same states, saved values and notes
 
 XLA cannot split a kernel by itself: `custom_partitioning` says that rows are independent, so a batch sharded
 over devices stays sharded.
+
+JAX deprecated this backend of Pallas in 0.11; where a JAX has none, `fits` says no and the scan runs.
 """
 
 import functools
