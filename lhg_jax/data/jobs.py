@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from lhg_jax.atomic import replacing
-from lhg_jax.data.schema import ClipInfo, Example, encode
+from lhg_jax.data.schema import ClipInfo, Example, encode, load_protos
 from lhg_jax.errors import MissingExtraError, UserError
 from lhg_jax.progress import StageTimes
 from lhg_jax.workers import worker_environment
@@ -66,6 +66,8 @@ def make_clip(job: Job, folder: Path) -> None:
 
 def make_clips(jobs: Sequence[Job], folder: Path, workers: int) -> None:
     """Makes clips with a progress bar, in worker processes if there are several; an error in one ends all."""
+    # While TFDS is imported it replaces Python's `import`, and the bar's own thread would stumble over that.
+    load_protos()
     missing = [job for job in jobs if not clip_path(folder, job.key).exists()]
     with StageTimes().stage("clips", total=len(jobs)) as advance:
         for _ in range(len(jobs) - len(missing)):

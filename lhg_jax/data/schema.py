@@ -92,7 +92,7 @@ def encode(example: Example, info: ClipInfo) -> bytes:
     Each array is one value of raw little-endian bytes; matrices have their shape beside them (`NAME/shape`).
     That is how TFDS stores a `Tensor` with `encoding="bytes"`; see `tfds_files.clip_features`.
     """
-    record = _protos().Example()
+    record = load_protos().Example()
     feature = record.features.feature
     for name, dtype in DTYPES.items():
         value = example.target if name == "target" else getattr(example.features, name)
@@ -132,7 +132,7 @@ def _parse(record: bytes, index: int):
     from google.protobuf.message import DecodeError
 
     try:
-        feature = _protos().Example.FromString(record).features.feature
+        feature = load_protos().Example.FromString(record).features.feature
     except DecodeError as error:
         raise UserError(f"record {index} is damaged: {error} (prepare the data again)") from error
     if set(feature) != KEYS:
@@ -148,7 +148,8 @@ def _array(feature, name: str) -> np.ndarray:
     return array.reshape(tuple(feature[f"{name}/shape"].int64_list.value))
 
 
-def _protos():
+def load_protos() -> Any:
+    """The messages of `tf.Example`. Raises `MissingExtraError` without TFDS."""
     try:
         from tensorflow_datasets.proto import tf_example_pb2
     except ImportError as error:
