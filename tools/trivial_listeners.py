@@ -50,7 +50,7 @@ def nearest_audio(source: RecordSource) -> Listens:
 
 
 def _sound(features) -> Float[np.ndarray, "numbers"]:
-    mfcc = features.mfcc[features.valid]
+    mfcc = features.mfcc[features.valid].astype(np.float32)  # sums of half precision overflow
     return np.concatenate([mfcc.mean(axis=0), mfcc.std(axis=0)])
 
 
