@@ -5,8 +5,8 @@ frame at most.
 Command:
   python -m lhg_jax.train --config configs/ablation_causal.py --workdir out/ablation_causal
 after the two `prepare` commands of configs/lhg_base.py.
-Time: not yet measured (meant for an accelerator). Expected score: not yet measured, nor at the size of
-configs/grids/small.py.
+Time: not yet measured (meant for an accelerator). Expected score: not yet measured at this size; that of a
+very small setting is in docs/benchmarks.md.
 """
 
 import dataclasses

@@ -4,8 +4,8 @@ Reproduces: configs/lhg_base.py with f^high alone in the A-FFM (Eq. 2 still comp
 Command:
   python -m lhg_jax.train --config configs/ablation_high_level_only.py --workdir out/ablation_high_level_only
 after the two `prepare` commands of configs/lhg_base.py.
-Time: not yet measured (meant for an accelerator). Expected score: not yet measured, nor at the size of
-configs/grids/small.py.
+Time: not yet measured (meant for an accelerator). Expected score: not yet measured at this size; that of a
+very small setting is in docs/benchmarks.md.
 """
 
 import dataclasses

@@ -4,8 +4,8 @@ Reproduces: configs/lhg_base.py with lambda = 0: words and sound meet in the A-F
 Command:
   python -m lhg_jax.train --config configs/ablation_no_contrastive.py --workdir out/ablation_no_contrastive
 after the two `prepare` commands of configs/lhg_base.py.
-Time: not yet measured (meant for an accelerator). Expected score: not yet measured, nor at the size of
-configs/grids/small.py.
+Time: not yet measured (meant for an accelerator). Expected score: not yet measured at this size; that of a
+very small setting is in docs/benchmarks.md.
 """
 
 import dataclasses

@@ -4,8 +4,8 @@ Reproduces: configs/lhg_base.py with w1 = w2 = 0 in Eq. 6: errors of the changes
 Command:
   python -m lhg_jax.train --config configs/ablation_no_motion_constraint.py --workdir out/no_constraint
 after the two `prepare` commands of configs/lhg_base.py.
-Time: not yet measured (meant for an accelerator). Expected score: not yet measured, nor at the size of
-configs/grids/small.py.
+Time: not yet measured (meant for an accelerator). Expected score: not yet measured at this size; that of a
+very small setting is in docs/benchmarks.md.
 """
 
 import dataclasses

@@ -19,8 +19,12 @@ from rich.table import Table
 
 import lhg_jax
 from lhg_jax.errors import MissingExtraError, UserError, run_cli
+from lhg_jax.faces import TRACKERS
+from lhg_jax.render import RENDERERS
+from lhg_jax.restore import RESTORERS
 
-# Import names of what each extra brings; one missing means the extra is missing.
+# Import names of what each extra brings; one missing means the extra is missing. Not `export`, which has an
+# environment of its own (`make export-env`).
 EXTRAS = {
     "pipeline": (
         "av",
@@ -43,6 +47,7 @@ EXTRAS = {
     "tf": ("tensorflow",),
     "beam": ("apache_beam",),
 }
+CHOICES = {"renderer": RENDERERS, "face tracker": TRACKERS, "restoration": RESTORERS}
 VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "av", "dlib-bin", "librosa")
 
 
@@ -193,6 +198,8 @@ def report(exported: Path | None = None) -> None:
     print_rows(console, "Versions", ("package", "version"), version_rows())
     print_rows(console, "Devices", ("device", "kind"), device_rows())
     print_rows(console, "Codecs", ("codec", "state"), codec_rows())
+    choices = ((what, " ".join(names)) for what, names in CHOICES.items())
+    print_rows(console, "Choices", ("stage", "names"), choices)
     missing = {name: missing_packages(name) for name in EXTRAS}
     extras = ((n, f"pip install '.[{n}]'" if missing[n] else "ok", " ".join(missing[n])) for n in EXTRAS)
     print_rows(console, "Extras", ("extra", "state", "missing packages"), extras)

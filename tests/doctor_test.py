@@ -6,11 +6,22 @@ import pytest
 from lhg_jax import doctor
 from lhg_jax.errors import UserError
 
+CHOICES = ("mesh", "pirenderer", "faceshop", "deep3d", "rvrt")
+
 
 def test_report_names_versions_devices_codecs_extras_and_licences(capsys):
     doctor.report()
     report = capsys.readouterr().out
-    for text in ("lhg_jax", "jaxlib", "cpu", "libx264", "pipeline", "face landmarks", "research use only"):
+    for text in (
+        "lhg_jax",
+        "jaxlib",
+        "cpu",
+        "libx264",
+        "pipeline",
+        "face landmarks",
+        "research use only",
+        *CHOICES,
+    ):
         assert text in report
 
 

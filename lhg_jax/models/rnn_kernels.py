@@ -197,17 +197,17 @@ def _backward(cell: Cell, w, dlast, dy, slopes):
     return lax.scan(body, dlast, (dy, slopes), reverse=True)
 
 
-def _on_platform(cell: Cell, like: Any, scan: Callable, kernel: str, *args):
-    """`scan` of `args`, or the cell's kernel of that name where there is one for h `like` this."""
-    if cell.kernels is None or not cell.kernels.fits(like.shape[-1], like.dtype):
-        return scan(*args)
-    return lax.platform_dependent(*args, cuda=getattr(cell.kernels, kernel), default=scan)
+def _choose(cell: Cell, scan: Callable, kernel: str, w: Array, dtype: Any) -> Callable:
+    """`scan`, or on CUDA devices the cell's kernel of that name, where it has one for weights w [KH, H]."""
+    if cell.kernels is None or not cell.kernels.fits(w.shape[-1], dtype):
+        return scan
+    return functools.partial(lax.platform_dependent, cuda=getattr(cell.kernels, kernel), default=scan)
 
 
 def _scan_forward(cell: Cell, gates, w, b, state0, mask):
     scan = functools.partial(_forward, cell, keep=True)
-    like = jax.ShapeDtypeStruct(state0[0][0].shape, gates[0].dtype)
-    last, outputs = _on_platform(cell, like, scan, "forward", gates, w, b, state0, mask)
+    run = _choose(cell, scan, "forward", w[0], gates[0].dtype)
+    last, outputs = run(gates, w, b, state0, mask)
     states, saved = zip(*outputs, strict=True)
     return (tuple(state[0] for state in states), last), (w, b, state0, mask, states, saved)
 
@@ -218,8 +218,8 @@ def _scan_backward(cell: Cell, residuals, cotangents):
     dtype = dy[0].dtype
     previous = jax.tree.map(lambda s0, s: jnp.concatenate([s0.astype(dtype)[None], s[:-1]]), state0, states)
     slopes = tuple(cell.slopes(*args, dtype) for args in zip(previous, saved, mask, strict=True))
-    scan = functools.partial(_backward, cell)
-    dstate0, notes = _on_platform(cell, dy[0], scan, "backward", w, dlast, dy, slopes)
+    run = _choose(cell, functools.partial(_backward, cell), "backward", w[0], dtype)
+    dstate0, notes = run(w, dlast, dy, slopes)
     dgates, dhidden = zip(*map(cell.finish, notes, slopes), strict=True)
     dw = tuple(
         jnp.einsum("tbk,tbh->kh", d, h[0], preferred_element_type=w_d.dtype)

@@ -1,8 +1,9 @@
 """The recurrence of a GRU in one kernel a layer and pass, for NVIDIA GPUs in bfloat16 (Pallas on Triton).
 
 A scan starts some kernels for every time step, which is most of its time at the batch sizes of training. Here
-one program walks through all time steps for a few rows of a direction, its state in registers. It computes
-what the scan of `rnn_kernels` computes: the same states, saved values and notes.
+one program walks through all time steps for a few rows of a direction, its state in registers; what needs all
+of the state, the products with the weights, goes by way of memory, some columns at a time. It computes what
+the scan of `rnn_kernels` computes: the same states, saved values and notes.
 
 XLA cannot split a kernel by itself: `custom_partitioning` says that rows are independent, so a batch sharded
 over devices stays sharded.
@@ -43,7 +44,7 @@ def forward(gates: Directions, w: Directions, b: Directions, state0: tuple, mask
     w_t = jnp.stack([w_d.T for w_d in w]).astype(gates[0].dtype)
     steps = jnp.stack(mask)[..., 0].astype(jnp.float32)
     h0 = jnp.stack([h for (h,) in state0])
-    h, r, z, n, u_n, last = forward_kernel(jnp.stack(gates), w_t, jnp.stack(b), h0, steps, False)
+    h, r, z, n, u_n, last = forward_kernel(jnp.stack(gates), w_t, jnp.stack(b), h0, steps)
     outputs = (((h[d],), (r[d], z[d], n[d], u_n[d])) for d in range(len(gates)))
     return tuple((h_d,) for h_d in last), tuple(outputs)
 
@@ -52,7 +53,7 @@ def backward(w: Directions, dlast: tuple, dy: Directions, slopes: tuple):
     """`rnn_kernels._backward` of a GRU: the same arguments and results."""
     d_gates, z, _ = map(jnp.stack, zip(*slopes, strict=True))
     dstate = jnp.stack([h for (h,) in dlast])
-    dh, dh0 = backward_kernel(jnp.stack(dy), d_gates, z, jnp.stack(w).astype(d_gates.dtype), dstate, False)
+    dh, dh0 = backward_kernel(jnp.stack(dy), d_gates, z, jnp.stack(w).astype(d_gates.dtype), dstate)
     return tuple((h,) for h in dh0), tuple(dh)
 
 
@@ -81,7 +82,7 @@ def forward_kernel(
     b: Float[Array, "direction gates"],
     h0: Float[Array, "direction batch hidden"],
     steps: Float[Array, "direction time batch"],
-    interpret: bool,
+    interpret: bool = False,
 ) -> tuple[Array, ...]:
     """h, r, z, n and U_n h + b_n of every step [D, T, B, H] in the type of `gates`, and the last h.
 
@@ -108,7 +109,7 @@ def backward_kernel(
     z: Float[Array, "direction time batch hidden"],
     w: Float[Array, "direction gates hidden"],
     dlast: Float[Array, "direction batch hidden"],
-    interpret: bool,
+    interpret: bool = False,
 ) -> tuple[Array, Array]:
     """d h of every step in the type of `dy`, and d h0.
 
@@ -139,8 +140,9 @@ def _call(program: Any, arguments: tuple, axes: tuple, outputs: list, interpret:
     batch = outputs[-1].shape[1]
     padding = -batch % ROWS
     arguments = tuple(_pad(x, axis, padding) for x, axis in zip(arguments, axes, strict=True))
-    padded = [jax.ShapeDtypeStruct(_longer(x.shape, x.ndim - 2, padding), x.dtype) for x in outputs]
-    barrier = (lambda: None) if interpret else _barrier  # plain JAX has no threads
+    padded = [jax.eval_shape(functools.partial(_pad, axis=x.ndim - 2, by=padding), x) for x in outputs]
+    # What one thread wrote another reads; plain JAX has no threads.
+    barrier = (lambda: None) if interpret else triton.debug_barrier
     results = pl.pallas_call(
         functools.partial(program, barrier=barrier),
         grid=(outputs[-1].shape[0], (batch + padding) // ROWS),
@@ -151,10 +153,6 @@ def _call(program: Any, arguments: tuple, axes: tuple, outputs: list, interpret:
         interpret=interpret,
     )(*arguments)
     return tuple(lax.slice_in_dim(x, 0, batch, axis=x.ndim - 2) for x in results)
-
-
-def _longer(shape: tuple[int, ...], axis: int, by: int) -> tuple[int, ...]:
-    return (*shape[:axis], shape[axis] + by, *shape[axis + 1 :])
 
 
 def _pad(x: Array, axis: int | None, by: int) -> Array:
@@ -214,7 +212,9 @@ def _backward_program(dy, d_gates, z, w, dlast, dh_of, dh0, *, barrier) -> None:
         barrier()
         return dh * z[t].astype(dh.dtype) + dh0[...]
 
-    dh0[...] = lax.fori_loop(0, time, step, dlast[...])
+    first = lax.fori_loop(0, time, step, dlast[...])
+    barrier()
+    dh0[...] = first
 
 
 def _columns(number: Any, start: int = 0) -> Any:
@@ -222,13 +222,6 @@ def _columns(number: Any, start: int = 0) -> Any:
     from jax.experimental import pallas as pl
 
     return pl.ds(start + number * COLUMNS, COLUMNS)
-
-
-def _barrier() -> None:
-    """Waits for all threads of the program: what they wrote can be read."""
-    from jax.experimental.pallas import triton
-
-    triton.debug_barrier()
 
 
 def _dot(x: Array, w: Array) -> Array:
