@@ -5,7 +5,6 @@ import pytest
 from training_toy import ToyListener, random_batch, toy_objective
 
 from lhg_jax.config import OptimizerConfig
-from lhg_jax.models.conv import conv
 from lhg_jax.training.flops import count_flops, peak_flops
 from lhg_jax.training.optimizer import make_optimizer
 from lhg_jax.training.state import init_state
@@ -39,19 +38,6 @@ def test_convolution_and_its_gradients_agree_with_xla():
     forward = count_flops(lambda *args: convolve(*args, stride=2), X, KERNEL)
     assert count_flops(gradients, X, KERNEL) == 3 * forward
     assert xla_flops(gradients, X, KERNEL) == pytest.approx(3 * forward, rel=0.03)  # the squares as well
-
-
-def test_our_own_convolution_counts_as_a_plain_one():
-    """Its gradient has forms of its own (models.conv), of which one runs."""
-
-    def gradients(x, kernel):
-        def loss(*args):
-            return jnp.square(conv(*args, (2, 2), ((0, 0), (0, 0)))).sum()
-
-        return jax.grad(loss, argnums=(0, 1))(x, kernel)
-
-    forward = count_flops(lambda *args: convolve(*args, stride=2), X, KERNEL)
-    assert count_flops(gradients, X, KERNEL) == 3 * forward
 
 
 def test_loops_count_as_often_as_they_run():

@@ -9,13 +9,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lhg_jax.models.conv import Conv
 from lhg_jax.models.resnet_se import BatchNorm, SEBlock, time_padding
 
 STRIDES = (1, 2, 2, 2)
 LEVELS = ("low", "mid", "high")
 SHUFFLE = {"low": 1, "mid": 2, "high": 4}  # upsampling of stages 2, 3, 4 to one step a motion frame
-NO_PADDING = ((0, 0), (0, 0))
 HEAD_TAPS = {"low": 2, "mid": 3, "high": 3}
 
 LevelArrays = tuple[Array, Array, Array]
@@ -45,7 +43,7 @@ class LevelHead(nn.Module):
         r, taps = SHUFFLE[self.level], HEAD_TAPS[self.level]
         x = pixel_shuffle(x_BTFC, r)
         mask_BT = jnp.repeat(mask_BT, r, axis=1)[:, taps - 1 :]
-        x = Conv(x.shape[-1], (taps, taps), NO_PADDING, dtype=self.dtype, name="conv")(x)
+        x = nn.Conv(x.shape[-1], (taps, taps), padding="VALID", dtype=self.dtype, name="conv")(x)
         x = BatchNorm(name="bn")(nn.relu(x), mask_BT, train)
         return nn.Dense(self.size, dtype=self.dtype, name="fc")(x.reshape(*x.shape[:2], -1))
 
@@ -79,7 +77,7 @@ class AudioEncoder(nn.Module):
         """Returns (low, mid, high), each [B, T', size]; steps outside the mask are not read."""
         x = jnp.where(mask_BM[..., None], log_mel_BMF, 0.0)[..., None].astype(self.dtype)
         padding = (time_padding(3, self.causal), (1, 1))
-        x = Conv(self.filters[0], (3, 3), padding, dtype=self.dtype, name="conv1")(x)
+        x = nn.Conv(self.filters[0], (3, 3), padding=padding, dtype=self.dtype, name="conv1")(x)
         x, mask_BT = BatchNorm(name="bn1")(nn.relu(x), mask_BM, train), mask_BM
         sources = []
         for stage, (features, depth, stride) in enumerate(

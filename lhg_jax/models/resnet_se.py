@@ -12,8 +12,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lhg_jax.models.conv import Conv
-
 TORCH_MOMENTUM = 0.1  # weight of the new batch in the running statistics
 TORCH_EPSILON = 1e-5
 
@@ -130,12 +128,12 @@ class SEBlock(nn.Module):
             x_BTFC = BatchNorm(name="downsample_bn")(project(x_BTFC), mask_out_BT, train)
         return nn.relu(x_BTFC + y), mask_out_BT
 
-    def _conv(self, stride: int, name: str) -> Conv:
-        return Conv(
+    def _conv(self, stride: int, name: str) -> nn.Conv:
+        return nn.Conv(
             self.features,
             self.kernel,
-            (time_padding(self.kernel[0], self.causal), (self.kernel[1] // 2, self.kernel[1] // 2)),
             (stride, stride),
+            (time_padding(self.kernel[0], self.causal), (self.kernel[1] // 2, self.kernel[1] // 2)),
             use_bias=False,
             dtype=self.dtype,
             kernel_init=nn.initializers.he_normal(),

@@ -16,6 +16,7 @@ from lhg_jax.errors import UserError
 from lhg_jax.models.listener import Listener, ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener
 from lhg_jax.motion import CoefficientSpace
+from lhg_jax.training.compiler import compiler_options
 from lhg_jax.training.evaluation import Evaluation
 from lhg_jax.training.flops import count_flops, peak_flops
 from lhg_jax.training.noise import make_noise
@@ -50,7 +51,8 @@ class Run:
             micro_batches=config.train.micro_batches,
             perturb=make_noise(config.augment),
         )
-        self.step = jax.jit(self._laid_out_step, donate_argnums=0)
+        options = compiler_options(self.mesh.devices.flat[0].platform)
+        self.step = jax.jit(self._laid_out_step, donate_argnums=0, compiler_options=options)
         self.evaluation = Evaluation(config, self.model, self.mesh, held_out) if held_out else None
         # Made on the mesh: with several processes an array of one of them cannot be put on all devices.
         make_key = jax.jit(

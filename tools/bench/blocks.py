@@ -4,8 +4,8 @@
 
 These blocks are nine tenths of the work of a training step of configs/lhg_base.py (train_step.py), in
 a hundredth of the time to compile. All run in one process, in turn, on the same numbers and from the same
-weights, which is checked. Milliseconds of processor time (all threads), medians; `naive` has XLA's own kernel
-gradient, `torch` is the twin's block and `last` the same in the channels_last layout.
+weights, which is checked. Milliseconds of processor time (all threads), medians; `naive` is compiled with
+XLA's defaults, `torch` is the twin's block and `last` the same in the channels_last layout.
 """
 
 import argparse
@@ -19,16 +19,16 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 import twin
-from naive import naive_parts
 
 from lhg_jax.features import MEL_BANDS, mel_steps
 from lhg_jax.models.ha2g import audio_to_torch
 from lhg_jax.models.resnet_se import SEBlock
+from lhg_jax.training.compiler import compiler_options
 
 STAGES = ((32, 3), (64, 4), (128, 6), (256, 3))  # (filters, blocks)
 
 
-def jax_block(x_BTFC: jax.Array, weight: jax.Array):
+def jax_block(x_BTFC: jax.Array, weight: jax.Array, options: dict | None):
     """(variables, function) of a block: the function returns its gradients to parameters and input."""
     block, mask_BT = SEBlock(x_BTFC.shape[-1]), jnp.ones(x_BTFC.shape[:2], bool)
     variables = jax.jit(block.init, static_argnums=3)(jax.random.key(0), x_BTFC, mask_BT, True)
@@ -38,7 +38,8 @@ def jax_block(x_BTFC: jax.Array, weight: jax.Array):
         (y_BTFC, _), _ = block.apply(apply, x_BTFC, mask_BT, True, mutable=["batch_stats"])
         return jnp.sum(y_BTFC * weight)
 
-    return variables, jax.jit(jax.grad(loss, (0, 1))).lower(variables["params"], x_BTFC).compile()
+    step = jax.jit(jax.grad(loss, (0, 1)), compiler_options=options)
+    return variables, step.lower(variables["params"], x_BTFC).compile()
 
 
 def torch_block(variables, x_BTFC: np.ndarray, weight: np.ndarray, layout: torch.memory_format) -> Callable:
@@ -71,16 +72,17 @@ def candidates(size: int, shape: tuple[int, ...]) -> dict[str, Callable]:
     rng = np.random.default_rng(size)
     x, weight = (rng.standard_normal(shape, np.float32) for _ in range(2))
     inputs = jnp.asarray(x), jnp.asarray(weight)
-    variables, ours = jax_block(*inputs)
-    with naive_parts():
-        _, naive = jax_block(*inputs)
+    variables, ours = jax_block(*inputs, compiler_options(jax.default_backend()))
+    _, naive = jax_block(*inputs, None)
     params = variables["params"]
     twins = {
         name: torch_block(variables, x, weight, layout)
         for name, layout in [("torch", torch.contiguous_format), ("last", torch.channels_last)]
     }
     expected = twins["torch"]().numpy().transpose(0, 3, 2, 1)
-    np.testing.assert_allclose(ours(params, inputs[0])[1], expected, atol=1e-3 * np.abs(expected).max())
+    # By norm: a rounding error at zero switches a ReLU, and with it a few gradients.
+    error = np.linalg.norm(ours(params, inputs[0])[1] - expected) / np.linalg.norm(expected)
+    assert error < 1e-2, f"input gradients differ by {error:.1e} of their norm"
     functions = {"ours": ours, "naive": naive}
     calls = {name: lambda f=f: jax.block_until_ready(f(params, inputs[0])) for name, f in functions.items()}
     return {**calls, **twins}

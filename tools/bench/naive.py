@@ -6,10 +6,8 @@ from unittest import mock
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from lhg_jax.losses.base import masked_loss
-from lhg_jax.models import conv
 
 
 class NaiveGRUStack(nn.Module):
@@ -33,11 +31,6 @@ class NaiveGRUStack(nn.Module):
         return x_BTC, None
 
 
-def plain_conv(x, kernel, strides, padding):
-    """XLA's convolution with XLA's gradients."""
-    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=conv.LAYOUT)
-
-
 def whole_matrix(text_BTD, levels, anchors_BT, valid_BT, word_of_frame_BT, *, temperature, chunk):
     """Eq. 2 by the whole N x 3N matrix."""
     rows, *banks = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (text_BTD, *levels))
@@ -52,7 +45,6 @@ def naive_parts():
     """Inside, models are built and losses traced with the naive parts."""
     with (
         mock.patch("lhg_jax.models.decoder.GRUStack", NaiveGRUStack),
-        mock.patch("lhg_jax.models.conv.conv", plain_conv),
         mock.patch.dict("lhg_jax.losses.CONTRASTIVE", {"paper": whole_matrix}),
     ):
         yield

@@ -4,7 +4,8 @@
                                      [--dtype float32] [--runs 7] [--peak-tflops X]
 
 `eager` is the PyTorch twin of the same layers (twin.py); `channels_last` and `compile` are the same in that
-memory layout and under torch.compile, `best` both; `naive` is ours with the parts of naive.py. Each runs in a
+memory layout and under torch.compile, `best` both; `naive` is ours with the parts of naive.py and XLA's
+defaults. Each runs in a
 process of its own on the same batch and from the same weights, which is checked by loss and gradient norm
 (but for `naive`, whose recurrence has its own weights). Two processes take one step each in turn. Wall time
 and processor time (all threads) are medians; a ratio above 1 says that ours is faster. Ours also keeps the
@@ -85,6 +86,7 @@ def jax_step(kind: str, args: argparse.Namespace) -> Step:
     from lhg_jax.config import LossConfig
     from lhg_jax.models import Listener
     from lhg_jax.motion import LANDMARK
+    from lhg_jax.training.compiler import compiler_options
     from lhg_jax.training.objective import make_objective
     from lhg_jax.training.optimizer import decay_mask
     from lhg_jax.training.state import init_state
@@ -102,7 +104,9 @@ def jax_step(kind: str, args: argparse.Namespace) -> Step:
         init = functools.partial(init_state, model, optimizer, batch, 0, zeros, zeros + 1)
         state = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})()
         settings = {"model": model, "objective": objective, "optimizer": optimizer, "ema_decay": 0.999}
-        step = jax.jit(functools.partial(train_step, **settings), donate_argnums=0)
+        options = compiler_options(jax.default_backend()) if kind == "ours" else None
+        step = functools.partial(train_step, **settings)
+        step = jax.jit(step, donate_argnums=0, compiler_options=options)
         step = step.lower(state, batch, jax.random.key(0)).compile()
     if kind == "ours":
         import twin
