@@ -13,8 +13,8 @@ average of the weights and skips updates that are not finite.
 
 On an accelerator: --dtype bfloat16 --batch 64 256 1024 --peak-tflops 989 (H100, H200) also prints the share
 of that peak. On AMD processors torch's MKL may pick a slow path; compare with MKL_DEBUG_CPU_TYPE=5 in the
-environment. MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000 spares both sides page
-faults.
+environment. MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000, all
+three, spare both sides page faults.
 """
 
 import argparse
