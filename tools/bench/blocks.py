@@ -82,7 +82,7 @@ def candidates(size: int, shape: tuple[int, ...]) -> dict[str, Callable]:
     expected = twins["torch"]().numpy().transpose(0, 3, 2, 1)
     # By norm: a rounding error at zero switches a ReLU, and with it a few gradients.
     error = np.linalg.norm(ours(params, inputs[0])[1] - expected) / np.linalg.norm(expected)
-    assert error < 1e-2, f"input gradients differ by {error:.1e} of their norm"
+    assert error < 5e-3, f"input gradients differ by {error:.1e} of their norm"
     functions = {"ours": ours, "naive": naive}
     calls = {name: lambda f=f: jax.block_until_ready(f(params, inputs[0])) for name, f in functions.items()}
     return {**calls, **twins}

@@ -5,11 +5,10 @@
 
 `eager` is the PyTorch twin of the same layers (twin.py); `channels_last` and `compile` are the same in that
 memory layout and under torch.compile, `best` both; `naive` is ours with the parts of naive.py and XLA's
-defaults. Each runs in a
-process of its own on the same batch and from the same weights, which is checked by loss and gradient norm
-(but for `naive`, whose recurrence has its own weights). Two processes take one step each in turn. Wall time
-and processor time (all threads) are medians; a ratio above 1 says that ours is faster. Ours also keeps the
-average of the weights and skips updates that are not finite.
+default options. Each runs in a process of its own on the same batch and from the same weights, which is
+checked by loss and gradient norm (but for `naive`, whose recurrence has its own weights). Two processes take
+one step each in turn. Wall time and processor time (all threads) are medians; a ratio above 1 says that ours
+is faster. Ours also keeps the average of the weights and skips updates that are not finite.
 
 On an accelerator: --dtype bfloat16 --batch 64 256 1024 --peak-tflops 989 (H100, H200) also prints the share
 of that peak. On AMD processors torch's MKL may pick a slow path; compare with MKL_DEBUG_CPU_TYPE=5 in the
