@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lhg_jax.models.conv import convolve
 from lhg_jax.models.resnet_se import BatchNorm, SEBlock, time_padding
 
 STRIDES = (1, 2, 2, 2)
@@ -43,8 +44,8 @@ class LevelHead(nn.Module):
         r, taps = SHUFFLE[self.level], HEAD_TAPS[self.level]
         x = pixel_shuffle(x_BTFC, r)
         mask_BT = jnp.repeat(mask_BT, r, axis=1)[:, taps - 1 :]
-        x = nn.Conv(x.shape[-1], (taps, taps), padding="VALID", dtype=self.dtype, name="conv")(x)
-        x = BatchNorm(name="bn")(nn.relu(x), mask_BT, train)
+        conv = nn.Conv(x.shape[-1], (taps, taps), padding="VALID", dtype=self.dtype, name="conv")
+        x = BatchNorm(name="bn")(nn.relu(convolve(conv, x)), mask_BT, train)
         return nn.Dense(self.size, dtype=self.dtype, name="fc")(x.reshape(*x.shape[:2], -1))
 
 
@@ -77,8 +78,8 @@ class AudioEncoder(nn.Module):
         """Returns (low, mid, high), each [B, T', size]; steps outside the mask are not read."""
         x = jnp.where(mask_BM[..., None], log_mel_BMF, 0.0)[..., None].astype(self.dtype)
         padding = (time_padding(3, self.causal), (1, 1))
-        x = nn.Conv(self.filters[0], (3, 3), padding=padding, dtype=self.dtype, name="conv1")(x)
-        x, mask_BT = BatchNorm(name="bn1")(nn.relu(x), mask_BM, train), mask_BM
+        conv1 = nn.Conv(self.filters[0], (3, 3), padding=padding, dtype=self.dtype, name="conv1")
+        x, mask_BT = BatchNorm(name="bn1")(nn.relu(convolve(conv1, x)), mask_BM, train), mask_BM
         sources = []
         for stage, (features, depth, stride) in enumerate(
             zip(self.filters, self.depths, STRIDES, strict=True), 1

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lhg_jax.models.conv import convolve
+
 TORCH_MOMENTUM = 0.1  # weight of the new batch in the running statistics
 TORCH_EPSILON = 1e-5
 
@@ -118,9 +120,9 @@ class SEBlock(nn.Module):
     ) -> tuple[Float[Array, "batch time2 freq2 features"], Bool[Array, "batch time2"]]:
         """Returns features and mask, both at ceil(size / stride)."""
         mask_out_BT = mask_BT[:, :: self.stride]
-        y = self._conv(self.stride, "conv1")(x_BTFC)
+        y = convolve(self._conv(self.stride, "conv1"), x_BTFC)
         y = BatchNorm(name="bn1")(nn.relu(y), mask_out_BT, train)
-        y = BatchNorm(name="bn2")(self._conv(1, "conv2")(y), mask_out_BT, train)
+        y = BatchNorm(name="bn2")(convolve(self._conv(1, "conv2"), y), mask_out_BT, train)
         y = SqueezeExcite(causal=self.causal, dtype=self.dtype, name="se")(y, mask_out_BT)
         if self.shortcut:
             x_BTFC = x_BTFC[:, :: self.stride, :: self.stride]
