@@ -44,7 +44,7 @@ def deformable_attention(
     B, _, D, H, W = sizes(kv_BTDHW)
     turned = [torch.cat([kv_BTDHW[:, t:], kv_BTDHW[:, :t]], dim=1) for t in range(T)]
     source_NCHW = torch.stack(turned, dim=1).reshape(B * T * T * G, D // G, H, W)
-    # The one place where ONNX and PyTorch want different graphs; tests hold both to the recordings.
+    # onnxruntime's samples are slow, PyTorch's are not; tests hold both forms to the recordings.
     kernel = gathered_attention.attend if torch.onnx.is_in_onnx_export() else attend
     blocks = []
     for top in range(0, H, QUERY_ROWS):

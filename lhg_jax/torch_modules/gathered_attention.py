@@ -30,11 +30,8 @@ def attend(q_BTChW: Tensor, source_NcHW: Tensor, at_BTnGK2hW: Tensor, heads: int
     m = heads // g
     e, c = C // heads, C // g
     index, share = neighbours(at_BTnGK2hW, sizes(source_NcHW)[2:])
-    rows_Rc = functional.pad(source_NcHW, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, c)
     index, share = index.reshape(N, n, 2, g, P, 4 * K), share.reshape(N, n, 2, g, P, K, 4)
-    key, value = (
-        rows_Rc.index_select(0, index[:, :, i].reshape(-1)).reshape(N, n, g, P, 4 * K, c) for i in range(2)
-    )
+    key, value = (gather(source_NcHW, index[:, :, i]) for i in range(2))
     # One product for the m heads of a group: each has the others' channels zeroed.
     own_cm = torch.eye(m).repeat_interleave(e, dim=0).to(q_BTChW)
     query = q_BTChW.reshape(N, 1, g, c, P).transpose(3, 4)[..., None] * (e**-0.5 * own_cm)
@@ -47,8 +44,14 @@ def attend(q_BTChW: Tensor, source_NcHW: Tensor, at_BTnGK2hW: Tensor, heads: int
     return y_NgPc.transpose(2, 3).reshape(B, T, C, h, W)
 
 
+def gather(source_NcHW: Tensor, index: Tensor) -> Tensor:
+    """Rows of the source with a border of zeros, numbered through all images: [..., c] for an index [...]."""
+    rows_Rc = functional.pad(source_NcHW, (1, 1, 1, 1)).permute(0, 2, 3, 1).flatten(0, 2)
+    return rows_Rc.index_select(0, index.reshape(-1)).reshape(*sizes(index), -1)
+
+
 def neighbours(at_BTnGK2hW: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Rows of a source with a border of zeros that lie around each position, and the share of each.
+    """Numbers of the rows, as `gather` takes them, around each position, and the share of each.
 
     Both [B, T, n, G, P, K, 4]; `shape` is that of the source without the border. Beyond it all is zero.
     """
