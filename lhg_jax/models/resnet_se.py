@@ -48,33 +48,39 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (size,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (size,))
         mask = mask_BT.reshape(mask_BT.shape + (1,) * (x.ndim - 2))
-        mean_C, var_C = running_mean.value, running_var.value
+        near_C, shift_C, var_C = running_mean.value, jnp.zeros(size), running_var.value
         if train:
-            mean_C, var_C, count = _moments(x, mask)
+            near_C, shift_C, var_C, count = _moments(x, mask)
             if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
                 unbiased_C = var_C * count / jnp.maximum(count - 1.0, 1.0)
                 present = jnp.where(count > 0, TORCH_MOMENTUM, 0.0)
-                running_mean.value += present * (mean_C - running_mean.value)
+                running_mean.value += present * (near_C + shift_C - running_mean.value)
                 running_var.value += present * (unbiased_C - running_var.value)
         gain_C = scale_C * jax.lax.rsqrt(var_C + TORCH_EPSILON)
-        y = (x.astype(jnp.float32) - _to_rank(mean_C, x.ndim)) * _to_rank(gain_C, x.ndim)
-        return jnp.where(mask, y + _to_rank(bias_C, x.ndim), 0.0).astype(x.dtype)
+        y = (x.astype(jnp.float32) - _to_rank(near_C, x.ndim)) * _to_rank(gain_C, x.ndim)
+        y += _to_rank(bias_C - shift_C * gain_C, x.ndim)
+        return jnp.where(mask, y, 0.0).astype(x.dtype)
 
 
 def _to_rank(x_C: Any, ndim: int) -> Array:
     return jnp.asarray(x_C).reshape((1,) * (ndim - 1) + x_C.shape)
 
 
-def _moments(x: Float[Array, "..."], mask: Bool[Array, "..."]) -> tuple[Array, Array, Array]:
-    """Mean and biased variance of each channel over valid positions, and their number; float32."""
+def _moments(x: Float[Array, "..."], mask: Bool[Array, "..."]) -> tuple[Array, Array, Array, Array]:
+    """Of each channel over valid positions, float32: mean, what it lacks, biased variance, and their number.
+
+    No gradient flows through the mean itself, only through the moments of what is left without it, which in
+    value is zero on average. That takes two sums in one pass; through mean and variance as one writes them it
+    is three in two.
+    """
     axes = tuple(range(x.ndim - 1))
-    per_step = x.size // (x.shape[0] * x.shape[1] * x.shape[-1])
-    count = jnp.sum(mask, dtype=jnp.float32) * per_step
+    count = jnp.sum(mask, dtype=jnp.float32) * (x.size // (mask.size * x.shape[-1]))
     divisor = jnp.maximum(count, 1.0)
-    x = x.astype(jnp.float32)
-    mean_C = jnp.sum(jnp.where(mask, x, 0.0), axes) / divisor
-    var_C = jnp.sum(jnp.where(mask, jnp.square(x - _to_rank(mean_C, x.ndim)), 0.0), axes) / divisor
-    return mean_C, var_C, count
+    x = jnp.where(mask, x.astype(jnp.float32), 0.0)
+    mean_C = jax.lax.stop_gradient(jnp.sum(x, axes) / divisor)
+    x = jnp.where(mask, x - _to_rank(mean_C, x.ndim), 0.0)
+    shift_C = jnp.sum(x, axes) / divisor
+    return mean_C, shift_C, jnp.sum(jnp.square(x), axes) / divisor - jnp.square(shift_C), count
 
 
 class SqueezeExcite(nn.Module):

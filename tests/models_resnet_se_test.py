@@ -1,0 +1,56 @@
+"""Batch norms on padded batches, against the definition written out in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lhg_jax.models.resnet_se import TORCH_EPSILON, TORCH_MOMENTUM, BatchNorm
+
+LENGTHS = np.array([7, 4, 0])
+MASK = np.arange(7)[None] < LENGTHS[:, None]
+CENTRE = 300.0  # many standard deviations from zero, as loud MFCCs are
+
+
+def definition(params, x):
+    """Output, mean and biased variance over valid positions in two passes."""
+    rows = x[MASK]  # [valid steps, frequency, channel]
+    mean, var = rows.mean((0, 1)), rows.var((0, 1))
+    rank4 = (np.newaxis,) * 3
+    y = (x - mean[rank4]) / jnp.sqrt(var + TORCH_EPSILON)[rank4] * params["scale"][rank4]
+    return jnp.where(MASK[..., None, None], y + params["bias"][rank4], 0.0), mean, var
+
+
+def draw():
+    rng = np.random.default_rng(0)
+    x = CENTRE + rng.standard_normal((*MASK.shape, 5, 6), np.float32)
+    params = {name: rng.standard_normal(6, np.float32) for name in ("scale", "bias")}
+    near = (CENTRE + rng.standard_normal(6)).astype(np.float32)
+    return x, params, {"mean": near, "var": np.full(6, 2.0, np.float32)}, rng.standard_normal(x.shape)
+
+
+def run(params, stats, x):
+    variables = {"params": params, "batch_stats": stats}
+    return BatchNorm().apply(variables, jnp.asarray(x), jnp.asarray(MASK), True, mutable=["batch_stats"])
+
+
+def test_values_and_gradients_are_the_definitions():
+    x, params, stats, weights = draw()
+    got = jax.grad(lambda p, x: (run(p, stats, x)[0] * weights.astype(np.float32)).sum(), (0, 1))(params, x)
+    with jax.enable_x64(True):
+        exact = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (params, x))
+        want = jax.grad(lambda p, x: (definition(p, x)[0] * weights).sum(), (0, 1))(*exact)
+        y = np.asarray(definition(*exact)[0])
+    np.testing.assert_allclose(run(params, stats, x)[0], y, atol=2e-4)
+    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_running_statistics_move_towards_the_batchs():
+    x, params, stats, _ = draw()
+    moved = run(params, stats, x)[1]["batch_stats"]
+    _, mean, var = definition(params, x)
+    count = 5 * LENGTHS.sum()
+    expected = {"mean": mean, "var": var * count / (count - 1)}
+    for name, value in expected.items():
+        wanted = stats[name] + TORCH_MOMENTUM * (value - stats[name])
+        np.testing.assert_allclose(moved[name], wanted, rtol=1e-5)
