@@ -1,9 +1,10 @@
 """The recurrence of a GRU in one kernel a layer and pass, for NVIDIA GPUs in bfloat16 (Pallas on Triton).
 
 A scan starts some kernels for every time step, which is most of its time at the batch sizes of training. Here
-one program walks through all time steps for a few rows of a direction, its state in registers; what needs all
-of the state, the products with the weights, goes by way of memory, some columns at a time. It computes what
-the scan of `rnn_kernels` computes: the same states, saved values and notes.
+one program walks through all time steps for a few rows of a direction, its state in registers. For products
+with the weights, where each thread needs all of it, the state goes by way of memory; the weights come through
+shared memory, some rows at a time, with several loads in flight. It computes what the scan of `rnn_kernels`
+computes: the same states, saved values and notes.
 
 XLA cannot split a kernel by itself: `custom_partitioning` says that rows are independent, so a batch sharded
 over devices stays sharded.
@@ -12,6 +13,7 @@ JAX deprecated this backend of Pallas in 0.11; where a JAX has none, `fits` says
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,9 +24,11 @@ from jaxtyping import Array, Float
 
 GATES = 3
 ROWS = 16  # of a program: the fewest that the matrix units take
-COLUMNS = 64  # of a gate's weights at a time in shared memory
-SMALLEST, LARGEST = COLUMNS, 256  # units
+DEPTH = 32  # rows of weights at a time
+SMALLEST, LARGEST = 64, 256  # units
 WARPS = 8
+# Loads in flight, 49 and 17 kB each: smaller GPUs have 99 kB of shared memory.
+FORWARD_STAGES, BACKWARD_STAGES = 2, 3
 
 Directions = tuple[Array, ...]  # as in `rnn_kernels`: one entry a direction
 
@@ -95,10 +99,11 @@ def forward_kernel(
     """
     directions, time, batch, _ = gates.shape
     history = jax.ShapeDtypeStruct((directions, time, batch, h0.shape[-1]), gates.dtype)
-    scratch = jax.ShapeDtypeStruct((directions, GATES, batch, h0.shape[-1]), h0.dtype)
-    outputs = [history] * 5 + [scratch, jax.ShapeDtypeStruct(h0.shape, h0.dtype)]
+    shared = jax.ShapeDtypeStruct(h0.shape, gates.dtype)
+    outputs = [history] * 5 + [shared, jax.ShapeDtypeStruct(h0.shape, h0.dtype)]
     axes = (2, None, None, 1, 2)
-    *results, _, last = _call(_forward_program, (gates, w_t, b, h0, steps), axes, outputs, interpret)
+    arguments = (gates, w_t, b, h0, steps)
+    *results, _, last = _call(_forward_program, arguments, axes, outputs, FORWARD_STAGES, interpret)
     return (*results, last)
 
 
@@ -120,13 +125,18 @@ def backward_kernel(
       dlast: Gradient of the last state, float32.
       interpret: Run it as plain JAX, on any device.
     """
-    outputs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (dy, dlast)]
+    shared = jax.ShapeDtypeStruct((*dlast.shape[:2], d_gates.shape[-1]), dy.dtype)
+    dh_shape, dh0_shape = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (dy, dlast))
+    outputs = [dh_shape, shared, dh0_shape]
     axes = (2, 2, 2, None, 1)
-    dh, dh0 = _call(_backward_program, (dy, d_gates, z, w, dlast), axes, outputs, interpret)
+    arguments = (dy, d_gates, z, w, dlast)
+    dh, _, dh0 = _call(_backward_program, arguments, axes, outputs, BACKWARD_STAGES, interpret)
     return dh, dh0
 
 
-def _call(program: Any, arguments: tuple, axes: tuple, outputs: list, interpret: bool) -> tuple[Array, ...]:
+def _call(
+    program: Any, arguments: tuple, axes: tuple, outputs: list, stages: int, interpret: bool
+) -> tuple[Array, ...]:
     """Runs one program a direction and group of rows, which stand in `axes` of the arguments."""
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import triton
@@ -149,7 +159,7 @@ def _call(program: Any, arguments: tuple, axes: tuple, outputs: list, interpret:
         in_specs=[spec(x, axis) for x, axis in zip(arguments, axes, strict=True)],
         out_specs=[spec(x, x.ndim - 2) for x in padded],
         out_shape=padded,
-        compiler_params=triton.CompilerParams(num_warps=WARPS, num_stages=1),
+        compiler_params=triton.CompilerParams(num_warps=WARPS, num_stages=stages),
         interpret=interpret,
     )(*arguments)
     return tuple(lax.slice_in_dim(x, 0, batch, axis=x.ndim - 2) for x in results)
@@ -168,21 +178,17 @@ def _gate(number: int, hidden: int) -> Any:
 
 def _forward_program(gates, w_t, b, h0, steps, *outputs, barrier) -> None:
     """All time steps of some rows; the equations are those of `rnn_kernels.gru_step`."""
-    *history, product, last = outputs
+    *history, shared, last = outputs
     of = [_gate(number, h0.shape[-1]) for number in range(GATES)]
 
     def step(t, h):
-        def multiply(column, _):
-            for number in range(GATES):
-                here = _columns(column)
-                product[number, :, here] = _dot(h, w_t[:, _columns(column, number * h.shape[-1])])
-
-        barrier()
-        lax.fori_loop(0, h.shape[-1] // COLUMNS, multiply, None)
-        barrier()
         x_r, x_z, x_n = (gates[t, :, gate].astype(h.dtype) for gate in of)
-        u_r, u_z, u_n = (product[i] + b[gate].astype(h.dtype)[None] for i, gate in enumerate(of))
-        r, z = _sigmoid(x_r + u_r), _sigmoid(x_z + u_z)
+        shared[...] = h.astype(shared.dtype)
+        barrier()
+        u_r, u_z, u_n = _multiply(shared, w_t, of, barrier)
+        b_r, b_z, b_n = (b[gate].astype(h.dtype)[None] for gate in of)
+        u_n = u_n + b_n
+        r, z = _sigmoid(x_r + u_r + b_r), _sigmoid(x_z + u_z + b_z)
         n = jnp.tanh(x_n + r * u_n)
         h = jnp.where(steps[t][:, None] > 0, (1 - z) * n + z * h, h)
         for ref, value in zip(history, (h, r, z, n, u_n), strict=True):
@@ -192,7 +198,7 @@ def _forward_program(gates, w_t, b, h0, steps, *outputs, barrier) -> None:
     last[...] = lax.fori_loop(0, gates.shape[0], step, h0[...])
 
 
-def _backward_program(dy, d_gates, z, w, dlast, dh_of, dh0, *, barrier) -> None:
+def _backward_program(dy, d_gates, z, w, dlast, dh_of, shared, dh0, *, barrier) -> None:
     """All time steps of some rows, the last first; the equations are those of `rnn_kernels._gru_back`."""
     time = dy.shape[0]
     of = [_gate(number, dlast.shape[-1]) for number in range(GATES)]
@@ -201,31 +207,30 @@ def _backward_program(dy, d_gates, z, w, dlast, dh_of, dh0, *, barrier) -> None:
         t = time - 1 - done
         dh = dh + dy[t].astype(dh.dtype)
         dh_of[t] = dh.astype(dh_of.dtype)
-        d_hidden = [d_gates[t, :, gate].astype(dh.dtype) * dh for gate in of]
-
-        def multiply(column, _):
-            here = _columns(column)
-            dh0[:, here] = sum(_dot(d, w[gate, here]) for d, gate in zip(d_hidden, of, strict=True))
-
+        for gate in of:
+            shared[:, gate] = (d_gates[t, :, gate].astype(dh.dtype) * dh).astype(shared.dtype)
+        kept = dh * z[t].astype(dh.dtype)
         barrier()
-        lax.fori_loop(0, dh.shape[-1] // COLUMNS, multiply, None)
-        barrier()
-        return dh * z[t].astype(dh.dtype) + dh0[...]
+        (product,) = _multiply(shared, w, [slice(None)], barrier)
+        return kept + product
 
-    first = lax.fori_loop(0, time, step, dlast[...])
-    barrier()
-    dh0[...] = first
+    dh0[...] = lax.fori_loop(0, time, step, dlast[...])
 
 
-def _columns(number: Any, start: int = 0) -> Any:
-    """Some columns at a time: weights of all gates at once would not fit into shared memory."""
+def _multiply(x: Any, w: Any, columns: list, barrier: Callable[[], None]) -> tuple[Array, ...]:
+    """x @ w[:, c] for each of `columns`, float32; some rows of w at a time, for all would not fit."""
     from jax.experimental import pallas as pl
 
-    return pl.ds(start + number * COLUMNS, COLUMNS)
+    def add(block, sums):
+        rows = pl.ds(block * DEPTH, DEPTH)
+        part = x[:, rows]
+        products = (jnp.dot(part, w[rows, c], preferred_element_type=jnp.float32) for c in columns)
+        return tuple(map(jnp.add, sums, products))
 
-
-def _dot(x: Array, w: Array) -> Array:
-    return jnp.dot(x.astype(w.dtype), w, preferred_element_type=x.dtype)
+    zeros = jnp.zeros((ROWS, w.shape[1] // len(columns)), jnp.float32)
+    sums = lax.fori_loop(0, w.shape[0] // DEPTH, add, (zeros,) * len(columns))
+    barrier()  # before x is written again
+    return sums
 
 
 def _sigmoid(x: Array) -> Array:
