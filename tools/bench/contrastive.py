@@ -3,7 +3,8 @@
     python tools/bench/contrastive.py [--stamps 720 5760 11520 50000 200000] [--chunk 720] [--runs 5]
 
 Times are medians of runs in turn in one process. Peak memory is that of a process that computes loss and
-gradient once, less that of one that does the same for 8 time stamps (Linux). The plain form stops at 11,520.
+gradient once, less that of one that does the same for 8 time stamps (Linux). The plain form stops at 11,520;
+above, the time is that one computation's.
 """
 
 import argparse
@@ -66,10 +67,23 @@ def seconds(functions: list, arrays: tuple[jax.Array, ...], runs: int) -> list[f
     return [statistics.median(own) for own in times]
 
 
-def peak_gb(form: str, stamps: int, chunk: int) -> float:
-    """Peak resident memory (GB) of a fresh process that computes `form` once."""
+def once(form: str, stamps: int, chunk: int) -> tuple[float, float]:
+    """Seconds, and peak resident memory (GB), of a fresh process that computes `form` once."""
     command = [sys.executable, __file__, "--measure", form, "--stamps", str(stamps), "--chunk", str(chunk)]
-    return float(subprocess.check_output(command, text=True))
+    seconds, gb = subprocess.check_output(command, text=True).split()
+    return float(seconds), float(gb)
+
+
+def measure(form: str, stamps: int, chunk: int) -> None:
+    """What that process does."""
+    arrays = features(stamps)
+    function = (plain() if form == "plain" else streaming(chunk)).lower(*arrays).compile()
+    start = time.perf_counter()
+    jax.block_until_ready(function(*arrays))
+    seconds = time.perf_counter() - start
+    # Not ru_maxrss, which a child inherits from its parent.
+    status = Path("/proc/self/status").read_text()
+    print(seconds, int(status.split("VmHWM:")[1].split()[0]) / 2**20)
 
 
 def main() -> None:
@@ -79,28 +93,23 @@ def main() -> None:
     parser.add_argument("--stamps", type=int, nargs="+", default=[720, 5760, 11520, 50000, 200000])
     parser.add_argument("--chunk", type=int, default=720)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument(
-        "--measure", choices=["streaming", "plain"], help="print the peak memory in GB and leave"
-    )
+    parser.add_argument("--measure", choices=["streaming", "plain"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        function = plain() if args.measure == "plain" else streaming(args.chunk)
-        jax.block_until_ready(function(*features(args.stamps[0])))
-        # Not ru_maxrss, which a child inherits from its parent.
-        status = Path("/proc/self/status").read_text()
-        print(int(status.split("VmHWM:")[1].split()[0]) / 2**20)
+        measure(args.measure, args.stamps[0], args.chunk)
         return
-    base = peak_gb("streaming", 8, args.chunk)
+    _, base = once("streaming", 8, args.chunk)
     print(f"chunk {args.chunk}, D {SIZE}, {args.runs} runs, base {base:.2f} GB")
-    print("     N | seconds: streaming plain ratio | GB over base: streaming plain")
+    print("     N | seconds: streaming plain | ratio | GB over base: streaming plain")
     for stamps in args.stamps:
-        small = stamps <= LARGEST_PLAIN
-        functions = [streaming(args.chunk)] + [plain()] * small
-        times = seconds(functions, features(stamps), args.runs if small else 1)
-        memory = [peak_gb(form, stamps, args.chunk) - base for form in ["streaming", "plain"][: len(times)]]
-        ratio = f"{times[1]:8.3f} {times[0] / times[1]:5.2f}" if small else "       -     -"
-        plain_gb = f"{memory[1]:6.2f}" if small else "     -"
-        print(f"{stamps:6d} | {times[0]:8.3f} {ratio} | {memory[0]:6.2f} {plain_gb}", flush=True)
+        forms = ["streaming", "plain"] if stamps <= LARGEST_PLAIN else ["streaming"]
+        times, peaks = zip(*(once(form, stamps, args.chunk) for form in forms), strict=True)
+        ratio = "    -"
+        if len(forms) > 1:
+            times = seconds([streaming(args.chunk), plain()], features(stamps), args.runs)
+            ratio = f"{times[0] / times[1]:5.2f}"
+        columns = [" ".join(f"{x:8.3f}" for x in times), ratio, " ".join(f"{x - base:6.2f}" for x in peaks)]
+        print(f"{stamps:6d} | {' | '.join(columns)}", flush=True)
 
 
 if __name__ == "__main__":

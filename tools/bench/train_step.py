@@ -1,7 +1,7 @@
 """The full training step (forward, backward, clipping, AdamW) of configs/lhg_base.py against others.
 
     python tools/bench/train_step.py [--batch 8 16] [--against eager channels_last compile best naive]
-                                     [--dtype float32] [--runs 7] [--peak-tflops X]
+                                     [--dtype float32] [--runs 7] [--steps 1] [--peak-tflops X]
 
 `eager` is the PyTorch twin of the same layers (twin.py); `channels_last` and `compile` are the same in that
 memory layout and under torch.compile, `best` both; `naive` is ours with the parts of naive.py and XLA's
@@ -10,10 +10,13 @@ checked by loss and gradient norm (but for `naive`, whose recurrence has its own
 one step each in turn. Wall time and processor time (all threads) are medians; a ratio above 1 says that ours
 is faster. Ours also keeps the average of the weights and skips updates that are not finite.
 
-On an accelerator: --dtype bfloat16 --batch 64 256 1024 --peak-tflops 989 (H100, H200) also prints the share
-of that peak. On AMD processors torch's MKL may pick a slow path; compare with MKL_DEBUG_CPU_TYPE=5 in the
-environment. MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000, all
-three, spare both sides page faults.
+On an accelerator: --dtype bfloat16 --batch 64 256 --steps 10 --peak-tflops 989 (H100, H200) also prints the
+share of that peak. Both sides prepare a step while the device computes the one before, as in training, where
+losses are read every so many steps. `alone` is ours without another.
+
+On AMD processors torch's MKL may pick a slow path; compare with MKL_DEBUG_CPU_TYPE=5 in the environment.
+MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000, all three, spare both
+sides page faults.
 """
 
 import argparse
@@ -32,9 +35,9 @@ import numpy as np
 
 WORD_SIZE, WORDS = 384, 24
 GFLOP_A_FRAME = 46 / 90  # forward + backward of lhg_base, counted layer by layer
-LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM, WEIGHT, TEMPERATURE = 1e-3, 0.01, 1.0, 0.01, 0.1
+LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 1e-3, 0.01, 1.0
 TORCH_KINDS = ("eager", "channels_last", "compile", "best")
-Step = Callable[[], tuple[float, float]]  # one step: loss and gradient norm before it
+Steps = Callable[[int], tuple[float, float]]  # that many steps: loss and gradient norm before the last
 
 
 def random_batch(size: int, frames: int):
@@ -62,19 +65,21 @@ def random_batch(size: int, frames: int):
     return Example(features, normal(frames, LANDMARK.size, scale=0.1), np.zeros(size, np.int32))
 
 
-def model_config(dtype: str):
-    """The model of configs/lhg_base.py, without dropout (whose numbers would differ)."""
-    from lhg_jax.models import ListenerConfig
-
+def base_config():
+    """configs/lhg_base.py."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "configs"))
     import lhg_base
 
-    assert isinstance(lhg_base.config.model, ListenerConfig)
-    return dataclasses.replace(lhg_base.config.model, dropout=0.0, dtype=dtype)
+    return lhg_base.config
 
 
-def jax_step(kind: str, args: argparse.Namespace) -> Step:
-    """Our step (`ours`), which also writes its weights for the twin, or its naive version."""
+def model_config(dtype: str):
+    """Its model, without dropout (whose numbers would differ)."""
+    return dataclasses.replace(base_config().model, dropout=0.0, dtype=dtype)
+
+
+def jax_step(kind: str, args: argparse.Namespace) -> Steps:
+    """Our step (`ours`, which also writes its weights for the twin), or its naive version."""
     import contextlib
     import functools
 
@@ -82,7 +87,6 @@ def jax_step(kind: str, args: argparse.Namespace) -> Step:
     import naive
     import optax
 
-    from lhg_jax.config import LossConfig
     from lhg_jax.models import Listener
     from lhg_jax.motion import LANDMARK
     from lhg_jax.training.compiler import compiler_options
@@ -99,28 +103,37 @@ def jax_step(kind: str, args: argparse.Namespace) -> Step:
     )
     zeros = np.zeros(LANDMARK.size, np.float32)
     with naive.naive_parts() if kind == "naive" else contextlib.nullcontext():
-        objective = make_objective(LossConfig(contrastive_weight=WEIGHT, temperature=TEMPERATURE), LANDMARK)
+        objective = make_objective(base_config().loss, LANDMARK)
         init = functools.partial(init_state, model, optimizer, batch, 0, zeros, zeros + 1)
         state = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})()
         settings = {"model": model, "objective": objective, "optimizer": optimizer, "ema_decay": 0.999}
         options = compiler_options(jax.default_backend()) if kind == "ours" else None
         step = functools.partial(train_step, **settings)
         step = jax.jit(step, donate_argnums=0, compiler_options=options)
+        if kind == "ours":
+            write_weights(state, args.weights)
         step = step.lower(state, batch, jax.random.key(0)).compile()
-    if kind == "ours":
-        import twin
 
-        np.savez(args.weights, **twin.state_dict(state.eval_variables))
+    key = jax.random.key(0)
 
-    def run() -> tuple[float, float]:
+    def run(count: int) -> tuple[float, float]:
         nonlocal state
-        state, metrics = step(state, batch, jax.random.key(0))
+        for _ in range(count):
+            state, metrics = step(state, batch, key)
         return float(metrics["loss"]), float(metrics["grad_norm"])
 
     return run
 
 
-def torch_step(kind: str, args: argparse.Namespace) -> Step:
+def write_weights(state, path: str) -> None:
+    """For the twin, which is told by a line that they are there, so that both compile at once."""
+    import twin
+
+    np.savez(path, **twin.state_dict(state.eval_variables))
+    print(json.dumps("written"), flush=True)
+
+
+def torch_step(kind: str, args: argparse.Namespace) -> Steps:
     """The twin's step, from the weights that `ours` wrote."""
     import torch
     import twin
@@ -130,14 +143,18 @@ def torch_step(kind: str, args: argparse.Namespace) -> Step:
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config = model_config(args.dtype)
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, as JAX has it by default
+    config, losses = model_config(args.dtype), base_config().loss
     net = twin.Twin(config, WORD_SIZE, MFCC_SIZE)
     stored = np.load(args.weights)
     net.load_state_dict({name: torch.from_numpy(stored[name]) for name in net.state_dict()})
     net.to(device)
     if kind in ("channels_last", "best"):
         net.to(memory_format=torch.channels_last)
-    call = torch.compile(net) if kind in ("compile", "best") else net
+    call, contrastive = net, twin.contrastive_loss
+    if kind in ("compile", "best"):
+        call, contrastive = torch.compile(call), torch.compile(contrastive)
     named = list(net.parameters())
     groups = [
         {"params": [p for p in named if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
@@ -151,29 +168,35 @@ def torch_step(kind: str, args: argparse.Namespace) -> Step:
     arrays = (log_mel, f.mfcc, words, f.motion, batch.target[:, 0], batch.target, f.word_of_frame > 0)
     *inputs, target, anchors = (torch.from_numpy(array).to(device) for array in arrays)
 
-    def run() -> tuple[float, float]:
+    def step() -> tuple[torch.Tensor, torch.Tensor]:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device, torch.bfloat16, enabled=args.dtype == "bfloat16"):
-            output = call(*inputs)
-        value = twin.loss(output, target, anchors, LANDMARK.slice("exp"), WEIGHT, TEMPERATURE)
+            motion, text, levels = call(*inputs)
+        value = twin.motion_loss(motion, target, LANDMARK.slice("exp"))
+        value = value + losses.contrastive_weight * contrastive(text, levels, anchors, losses.temperature)
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(named, CLIP_NORM)
         optimizer.step()
+        return value, norm
+
+    def run(count: int) -> tuple[float, float]:
+        for _ in range(count):
+            value, norm = step()
         return value.item(), norm.item()
 
     return run
 
 
 def work(args: argparse.Namespace) -> None:
-    """A worker: reports the first step's loss and norm, then the times of one step for each line read."""
-    step = (torch_step if args.worker in TORCH_KINDS else jax_step)(args.worker, args)
-    print(json.dumps(step()), flush=True)
-    step()
+    """A worker: reports the first step's loss and norm, then the times of a step for each line read."""
+    run = (torch_step if args.worker in TORCH_KINDS else jax_step)(args.worker, args)
+    print(json.dumps(run(1)), flush=True)
+    run(1)
     for _ in sys.stdin:
         wall, processor = time.perf_counter(), time.process_time()
-        step()
+        run(args.steps)
         times = time.perf_counter() - wall, time.process_time() - processor
-        print(json.dumps(times), flush=True)
+        print(json.dumps([seconds / args.steps for seconds in times]), flush=True)
 
 
 class Worker:
@@ -181,23 +204,23 @@ class Worker:
 
     def __init__(self, kind: str, batch: int, args: argparse.Namespace, weights: str):
         options = ["--worker", kind, "--weights", weights, "--batch", str(batch)]
-        options += ["--dtype", args.dtype, "--frames", str(args.frames)]
+        options += ["--dtype", args.dtype, "--frames", str(args.frames), "--steps", str(args.steps)]
         command = [sys.executable, __file__, *options]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.first = self._read()
         self.times: list[tuple[float, float]] = []
 
-    def _read(self):
+    def read(self):
+        """The next thing that it reports."""
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit(f"a worker ended early: {' '.join(self.process.args)}")
         return json.loads(line)
 
     def step(self) -> None:
-        """One step, timed by the worker."""
+        """`--steps` steps, timed by the worker."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        self.times.append(self._read())
+        self.times.append(self.read())
 
     def medians(self) -> tuple[float, float]:
         """Wall and processor seconds of a step."""
@@ -213,23 +236,31 @@ def compare(kind: str, batch: int, args: argparse.Namespace) -> None:
     """One row: ours and another, in turn."""
     with tempfile.TemporaryDirectory() as folder:
         weights = str(Path(folder, "weights.npz"))
-        workers = [Worker(name, batch, args, weights) for name in ("ours", kind)]
-    if kind != "naive":
+        workers = [Worker("ours", batch, args, weights)]
+        workers[0].read()
+        workers += [Worker(kind, batch, args, weights)] * (kind != "alone")
+        first = [worker.read() for worker in workers]
+    if kind in TORCH_KINDS:
         # One step's loss and gradient norm, before any update.
         tolerance = 1e-3 if args.dtype == "float32" else 5e-2
-        np.testing.assert_allclose(workers[1].first, workers[0].first, rtol=tolerance)
+        np.testing.assert_allclose(first[1], first[0], rtol=tolerance)
     for _ in range(args.runs):
         for worker in workers:
             worker.step()
-    (wall, processor), (wall_2, processor_2) = (worker.medians() for worker in workers)
+    wall, processor = zip(*(worker.medians() for worker in workers), strict=True)
     for worker in workers:
         worker.close()
-    clips = batch / wall
-    row = f"{batch:4d} {kind:13s} | {wall:7.3f} {wall_2:7.3f} {wall_2 / wall:5.2f}"
-    row += f" | {processor:7.3f} {processor_2:7.3f} {processor_2 / processor:5.2f} | {clips:8.2f}"
+    clips = batch / wall[0]
+    row = f"{batch:4d} {kind:13s} | {columns(wall)} | {columns(processor)} | {clips:8.2f}"
     if args.peak_tflops:
         row += f" {clips * args.frames * GFLOP_A_FRAME / args.peak_tflops / 10:6.1f} % of peak"
     print(row, flush=True)
+
+
+def columns(seconds: tuple[float, ...]) -> str:
+    """Ours, the other's, and the ratio."""
+    ours, other = seconds[0], seconds[-1] if len(seconds) > 1 else np.nan
+    return f"{ours:7.3f} {other:7.3f} {other / ours:5.2f}"
 
 
 def main() -> None:
@@ -238,10 +269,11 @@ def main() -> None:
     )
     parser.add_argument("--batch", type=int, nargs="+", default=[8, 16])
     kinds = [*TORCH_KINDS, "naive"]
-    parser.add_argument("--against", nargs="+", choices=kinds, default=kinds)
+    parser.add_argument("--against", nargs="+", choices=[*kinds, "alone"], default=kinds)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--frames", type=int, default=90, help="2 more than a multiple of 4")
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=1, help="a run: the loss is read after the last of them")
     parser.add_argument("--peak-tflops", type=float, help="of the accelerator in this dtype")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--weights", help=argparse.SUPPRESS)

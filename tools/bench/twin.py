@@ -184,19 +184,23 @@ class Twin(nn.Module):
         return torch.cat([first[:, None], moved], 1), self.text_encoder(words), levels
 
 
-def loss(output, target, anchors, expression: slice, weight: float, temperature: float):
-    """Eq. 6 with w1 = w2 = 1 plus `weight` times Eq. 2, as means over frames and over anchors."""
-    motion, text, levels = output
+def motion_loss(motion, target, expression: slice):
+    """Eq. 6 with w1 = w2 = 1, as means over frames."""
     error = motion - target
     change = error[:, 1:] - error[:, :-1]
     pose = torch.ones(error.shape[-1], dtype=torch.bool, device=error.device)
     pose[expression] = False
-    decoder = sum(x[..., part].norm(dim=-1).mean() for x in (error[:, 1:], change) for part in (~pose, pose))
+    return sum(x[..., part].norm(dim=-1).mean() for x in (error[:, 1:], change) for part in (~pose, pose))
+
+
+def contrastive_loss(text, levels, anchors, temperature: float):
+    """Eq. 2, as a mean over anchors."""
     rows = functional.normalize(text.flatten(0, 1), dim=-1)
     banks = torch.cat([functional.normalize(level.flatten(0, 1), dim=-1) for level in levels])
     logits = (rows @ banks.T / temperature).float()
     spread = torch.logsumexp(logits, 1) - logits.diagonal(2 * len(rows))
-    return decoder + weight * spread[anchors.flatten()].mean()
+    weights = anchors.flatten().float()
+    return (spread * weights).sum() / weights.sum()
 
 
 def state_dict(variables: Mapping) -> dict[str, np.ndarray]:
