@@ -12,7 +12,8 @@ is faster. Ours also keeps the average of the weights and skips updates that are
 
 On an accelerator: --dtype bfloat16 --batch 64 256 --steps 10 --peak-tflops 989 (H100, H200) also prints the
 share of that peak. Both sides prepare a step while the device computes the one before, as in training, where
-losses are read every so many steps. `alone` is ours without another.
+losses are read every so many steps. `alone` is ours without another. A comparison there takes some four
+minutes, most of it compilation.
 
 On AMD processors torch's MKL may pick a slow path; compare with MKL_DEBUG_CPU_TYPE=5 in the environment.
 MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000, all three, spare both
@@ -238,7 +239,8 @@ def compare(kind: str, batch: int, args: argparse.Namespace) -> None:
         weights = str(Path(folder, "weights.npz"))
         workers = [Worker("ours", batch, args, weights)]
         workers[0].read()
-        workers += [Worker(kind, batch, args, weights)] * (kind != "alone")
+        if kind != "alone":
+            workers.append(Worker(kind, batch, args, weights))
         first = [worker.read() for worker in workers]
     if kind in TORCH_KINDS:
         # One step's loss and gradient norm, before any update.
