@@ -48,17 +48,17 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (size,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (size,))
         mask = mask_BT.reshape(mask_BT.shape + (1,) * (x.ndim - 2))
-        near_C, shift_C, var_C = running_mean.value, jnp.zeros(size), running_var.value
+        mean_C, rest_C, var_C = running_mean.value, jnp.zeros(size), running_var.value
         if train:
-            near_C, shift_C, var_C, count = _moments(x, mask)
+            mean_C, rest_C, var_C, count = _moments(x, mask)
             if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
                 unbiased_C = var_C * count / jnp.maximum(count - 1.0, 1.0)
                 present = jnp.where(count > 0, TORCH_MOMENTUM, 0.0)
-                running_mean.value += present * (near_C + shift_C - running_mean.value)
+                running_mean.value += present * (mean_C + rest_C - running_mean.value)
                 running_var.value += present * (unbiased_C - running_var.value)
         gain_C = scale_C * jax.lax.rsqrt(var_C + TORCH_EPSILON)
-        y = (x.astype(jnp.float32) - _to_rank(near_C, x.ndim)) * _to_rank(gain_C, x.ndim)
-        y += _to_rank(bias_C - shift_C * gain_C, x.ndim)
+        y = (x.astype(jnp.float32) - _to_rank(mean_C, x.ndim)) * _to_rank(gain_C, x.ndim)
+        y += _to_rank(bias_C - rest_C * gain_C, x.ndim)
         return jnp.where(mask, y, 0.0).astype(x.dtype)
 
 
@@ -67,11 +67,12 @@ def _to_rank(x_C: Any, ndim: int) -> Array:
 
 
 def _moments(x: Float[Array, "..."], mask: Bool[Array, "..."]) -> tuple[Array, Array, Array, Array]:
-    """Of each channel over valid positions, float32: mean, what it lacks, biased variance, and their number.
+    """Moments of each channel over valid positions, float32.
 
-    No gradient flows through the mean itself, only through the moments of what is left without it, which in
-    value is zero on average. That takes two sums in one pass; through mean and variance as one writes them it
-    is three in two.
+    Returns:
+      Mean, as a constant; mean of what is left without it, which is zero but for rounding and through which
+      the mean's gradient flows; biased variance; number of positions. Gradients written like this need two
+      sums over the batch, both of one pass. Through the mean itself they need a third, in a pass of its own.
     """
     axes = tuple(range(x.ndim - 1))
     count = jnp.sum(mask, dtype=jnp.float32) * (x.size // (mask.size * x.shape[-1]))
@@ -79,8 +80,8 @@ def _moments(x: Float[Array, "..."], mask: Bool[Array, "..."]) -> tuple[Array, A
     x = jnp.where(mask, x.astype(jnp.float32), 0.0)
     mean_C = jax.lax.stop_gradient(jnp.sum(x, axes) / divisor)
     x = jnp.where(mask, x - _to_rank(mean_C, x.ndim), 0.0)
-    shift_C = jnp.sum(x, axes) / divisor
-    return mean_C, shift_C, jnp.sum(jnp.square(x), axes) / divisor - jnp.square(shift_C), count
+    rest_C = jnp.sum(x, axes) / divisor
+    return mean_C, rest_C, jnp.sum(jnp.square(x), axes) / divisor - jnp.square(rest_C), count
 
 
 class SqueezeExcite(nn.Module):

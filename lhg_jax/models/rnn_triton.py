@@ -3,7 +3,7 @@
 A scan starts some kernels for every time step, which is most of its time at the batch sizes of training. Here
 one program walks through all time steps for a few rows of a direction, its state in registers. For products
 with the weights, where each thread needs all of it, the state goes by way of memory; the weights come through
-shared memory, some rows at a time, with several loads in flight. It computes what the scan of `rnn_kernels`
+shared memory, some rows at a time, the next ones on their way. It computes what the scan of `rnn_kernels`
 computes: the same states, saved values and notes.
 
 XLA cannot split a kernel by itself: `custom_partitioning` says that rows are independent, so a batch sharded
@@ -27,7 +27,7 @@ ROWS = 16  # of a program: the fewest that the matrix units take
 DEPTH = 32  # rows of weights at a time
 SMALLEST, LARGEST = 64, 256  # units
 WARPS = 8
-# Loads in flight, 49 and 17 kB each: smaller GPUs have 99 kB of shared memory.
+# Blocks of weights in flight, 49 and 17 kB each (calculated): smaller GPUs have 99 kB of shared memory.
 FORWARD_STAGES, BACKWARD_STAGES = 2, 3
 
 Directions = tuple[Array, ...]  # as in `rnn_kernels`: one entry a direction
@@ -99,8 +99,8 @@ def forward_kernel(
     """
     directions, time, batch, _ = gates.shape
     history = jax.ShapeDtypeStruct((directions, time, batch, h0.shape[-1]), gates.dtype)
-    shared = jax.ShapeDtypeStruct(h0.shape, gates.dtype)
-    outputs = [history] * 5 + [shared, jax.ShapeDtypeStruct(h0.shape, h0.dtype)]
+    scratch = jax.ShapeDtypeStruct(h0.shape, gates.dtype)
+    outputs = [history] * 5 + [scratch, jax.ShapeDtypeStruct(h0.shape, h0.dtype)]
     axes = (2, None, None, 1, 2)
     arguments = (gates, w_t, b, h0, steps)
     *results, _, last = _call(_forward_program, arguments, axes, outputs, FORWARD_STAGES, interpret)
@@ -125,9 +125,9 @@ def backward_kernel(
       dlast: Gradient of the last state, float32.
       interpret: Run it as plain JAX, on any device.
     """
-    shared = jax.ShapeDtypeStruct((*dlast.shape[:2], d_gates.shape[-1]), dy.dtype)
+    scratch = jax.ShapeDtypeStruct((*dlast.shape[:2], d_gates.shape[-1]), dy.dtype)
     dh_shape, dh0_shape = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (dy, dlast))
-    outputs = [dh_shape, shared, dh0_shape]
+    outputs = [dh_shape, scratch, dh0_shape]
     axes = (2, 2, 2, None, 1)
     arguments = (dy, d_gates, z, w, dlast)
     dh, _, dh0 = _call(_backward_program, arguments, axes, outputs, BACKWARD_STAGES, interpret)
@@ -178,14 +178,14 @@ def _gate(number: int, hidden: int) -> Any:
 
 def _forward_program(gates, w_t, b, h0, steps, *outputs, barrier) -> None:
     """All time steps of some rows; the equations are those of `rnn_kernels.gru_step`."""
-    *history, shared, last = outputs
+    *history, scratch, last = outputs
     of = [_gate(number, h0.shape[-1]) for number in range(GATES)]
 
     def step(t, h):
         x_r, x_z, x_n = (gates[t, :, gate].astype(h.dtype) for gate in of)
-        shared[...] = h.astype(shared.dtype)
+        scratch[...] = h.astype(scratch.dtype)
         barrier()
-        u_r, u_z, u_n = _multiply(shared, w_t, of, barrier)
+        u_r, u_z, u_n = _multiply(scratch, w_t, of, barrier)
         b_r, b_z, b_n = (b[gate].astype(h.dtype)[None] for gate in of)
         u_n = u_n + b_n
         r, z = _sigmoid(x_r + u_r + b_r), _sigmoid(x_z + u_z + b_z)
@@ -198,7 +198,7 @@ def _forward_program(gates, w_t, b, h0, steps, *outputs, barrier) -> None:
     last[...] = lax.fori_loop(0, gates.shape[0], step, h0[...])
 
 
-def _backward_program(dy, d_gates, z, w, dlast, dh_of, shared, dh0, *, barrier) -> None:
+def _backward_program(dy, d_gates, z, w, dlast, dh_of, scratch, dh0, *, barrier) -> None:
     """All time steps of some rows, the last first; the equations are those of `rnn_kernels._gru_back`."""
     time = dy.shape[0]
     of = [_gate(number, dlast.shape[-1]) for number in range(GATES)]
@@ -208,10 +208,10 @@ def _backward_program(dy, d_gates, z, w, dlast, dh_of, shared, dh0, *, barrier) 
         dh = dh + dy[t].astype(dh.dtype)
         dh_of[t] = dh.astype(dh_of.dtype)
         for gate in of:
-            shared[:, gate] = (d_gates[t, :, gate].astype(dh.dtype) * dh).astype(shared.dtype)
+            scratch[:, gate] = (d_gates[t, :, gate].astype(dh.dtype) * dh).astype(scratch.dtype)
         kept = dh * z[t].astype(dh.dtype)
         barrier()
-        (product,) = _multiply(shared, w, [slice(None)], barrier)
+        (product,) = _multiply(scratch, w, [slice(None)], barrier)
         return kept + product
 
     dh0[...] = lax.fori_loop(0, time, step, dlast[...])

@@ -70,8 +70,8 @@ def seconds(functions: list, arrays: tuple[jax.Array, ...], runs: int) -> list[f
 def once(form: str, stamps: int, chunk: int) -> tuple[float, float]:
     """Seconds, and peak resident memory (GB), of a fresh process that computes `form` once."""
     command = [sys.executable, __file__, "--measure", form, "--stamps", str(stamps), "--chunk", str(chunk)]
-    seconds, gb = subprocess.check_output(command, text=True).split()
-    return float(seconds), float(gb)
+    wall, peak = map(float, subprocess.check_output(command, text=True).split())
+    return wall, peak
 
 
 def measure(form: str, stamps: int, chunk: int) -> None:
@@ -80,10 +80,10 @@ def measure(form: str, stamps: int, chunk: int) -> None:
     function = (plain() if form == "plain" else streaming(chunk)).lower(*arrays).compile()
     start = time.perf_counter()
     jax.block_until_ready(function(*arrays))
-    seconds = time.perf_counter() - start
+    wall = time.perf_counter() - start
     # Not ru_maxrss, which a child inherits from its parent.
     status = Path("/proc/self/status").read_text()
-    print(seconds, int(status.split("VmHWM:")[1].split()[0]) / 2**20)
+    print(wall, int(status.split("VmHWM:")[1].split()[0]) / 2**20)
 
 
 def main() -> None:

@@ -7,8 +7,8 @@
 memory layout and under torch.compile, `best` both; `naive` is ours with the parts of naive.py and XLA's
 default options. Each runs in a process of its own on the same batch and from the same weights, which is
 checked by loss and gradient norm (but for `naive`, whose recurrence has its own weights). Two processes take
-one step each in turn. Wall time and processor time (all threads) are medians; a ratio above 1 says that ours
-is faster. Ours also keeps the average of the weights and skips updates that are not finite.
+`--steps` steps each in turn. Wall time and processor time (all threads) of a step are medians; a ratio above
+1 says that ours is faster. Ours also keeps the average of the weights and skips updates that are not finite.
 
 On an accelerator: --dtype bfloat16 --batch 64 256 --steps 10 --peak-tflops 989 (H100, H200) also prints the
 share of that peak. Both sides prepare a step while the device computes the one before, as in training, where
@@ -22,6 +22,7 @@ sides page faults.
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import statistics
@@ -66,8 +67,9 @@ def random_batch(size: int, frames: int):
     return Example(features, normal(frames, LANDMARK.size, scale=0.1), np.zeros(size, np.int32))
 
 
+@functools.cache
 def base_config():
-    """configs/lhg_base.py."""
+    """The settings of configs/lhg_base.py."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "configs"))
     import lhg_base
 
@@ -75,14 +77,13 @@ def base_config():
 
 
 def model_config(dtype: str):
-    """Its model, without dropout (whose numbers would differ)."""
+    """The model of configs/lhg_base.py, without dropout (whose numbers would differ)."""
     return dataclasses.replace(base_config().model, dropout=0.0, dtype=dtype)
 
 
 def jax_step(kind: str, args: argparse.Namespace) -> Steps:
     """Our step (`ours`, which also writes its weights for the twin), or its naive version."""
     import contextlib
-    import functools
 
     import jax
     import naive
@@ -102,7 +103,7 @@ def jax_step(kind: str, args: argparse.Namespace) -> Steps:
         optax.clip_by_global_norm(CLIP_NORM),
         optax.adamw(LEARNING_RATE, weight_decay=WEIGHT_DECAY, mask=decay_mask()),
     )
-    zeros = np.zeros(LANDMARK.size, np.float32)
+    zeros, key = np.zeros(LANDMARK.size, np.float32), jax.random.key(0)
     with naive.naive_parts() if kind == "naive" else contextlib.nullcontext():
         objective = make_objective(base_config().loss, LANDMARK)
         init = functools.partial(init_state, model, optimizer, batch, 0, zeros, zeros + 1)
@@ -113,9 +114,7 @@ def jax_step(kind: str, args: argparse.Namespace) -> Steps:
         step = jax.jit(step, donate_argnums=0, compiler_options=options)
         if kind == "ours":
             write_weights(state, args.weights)
-        step = step.lower(state, batch, jax.random.key(0)).compile()
-
-    key = jax.random.key(0)
+        step = step.lower(state, batch, key).compile()
 
     def run(count: int) -> tuple[float, float]:
         nonlocal state
