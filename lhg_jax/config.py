@@ -158,9 +158,19 @@ class CheckpointConfig:
     keep: int = 3
     """Newest saves that are kept, >= 1."""
     best: str = ""
-    """Metric of the evaluation whose best save is kept as well, e.g. `L_dec`; empty: none."""
+    """Metric of the evaluation whose best save is kept, and is listener.safetensors; empty: the newest."""
     best_is: Literal["lowest", "highest"] = "lowest"
     """Which value of that metric is best."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StartConfig:
+    """Weights that a fresh run starts from; without any it starts at random. A continued run ignores them."""
+
+    listener: str = ""
+    """Another run's listener.safetensors: of the same model, coefficients and word vectors."""
+    audio_encoder: str = ""
+    """HA2G's, converted by `tools/convert_weights.py`. Replaces the audio encoder of `listener`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +184,7 @@ class TrainConfig:
     optimizer: OptimizerConfig
     augment: AugmentConfig
     checkpoint: CheckpointConfig
+    start: StartConfig = dataclasses.field(default_factory=StartConfig)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,7 @@ def test_every_field_is_documented():
             "OptimizerConfig",
             "LoopConfig",
             "CheckpointConfig",
+            "StartConfig",
             "Processes",
         ):
             for field in dataclasses.fields(section):

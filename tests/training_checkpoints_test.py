@@ -112,7 +112,9 @@ def test_best_save_is_kept_beside_the_newest(tmp_path, best_is, best):
     config = CheckpointConfig(every=2, keep=1, best="L_dec", best_is=best_is)
     saves = Checkpoints(tmp_path, config)
     for step, score in ((2, 1.0), (4, 0.5), (6, float("nan")), (8, 0.9), (10, None)):
-        scores = None if score is None else {"L_dec": score, "exp_l1": 0.0}
+        scores = {} if score is None else {"L_dec": score, "exp_l1": 0.0}
+        wanted = {"lowest": step in (2, 4), "highest": step == 2}[best_is]
+        assert saves.is_wanted(scores) == wanted
         saves.save(at_step(make_state(step), step), {"next_batch": step}, scores)
     saves.close()
     kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}

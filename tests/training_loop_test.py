@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from data_schema_test import make_folder
+from training_toy import WORD_SIZE
 
 from lhg_jax.config import (
     AugmentConfig,
@@ -20,6 +21,9 @@ from lhg_jax.config import (
 )
 from lhg_jax.errors import UserError
 from lhg_jax.models.vico_lstm import ViCoConfig
+from lhg_jax.models.weights import load_weights
+from lhg_jax.motion import LANDMARK
+from lhg_jax.pretrained import load_listener
 from lhg_jax.training import loop
 from lhg_jax.training.logs import StepLog
 
@@ -101,8 +105,28 @@ def test_run_writes_settings_and_metrics(folder, tmp_path):
     (evaluation,) = lines(tmp_path, "eval")
     assert evaluation["step"] == 2
     assert {"L_dec", "exp_l1", "pose_l1", "pose_motion", "exp_frechet"} <= set(summary.evaluation)
+    trained = load_listener(tmp_path / "listener.safetensors")
+    expected = jax.device_get(summary.state.eval_variables)
+    jax.tree.map(np.testing.assert_array_equal, trained.variables, expected)
     entry = lines(tmp_path, "train")[-1]
     assert {"loss", "grad_norm", "skipped", "data_s", "step_s", "save_s", "clips_per_s"} <= set(entry)
+
+
+def test_run_leaves_its_listener(folder, tmp_path):
+    """`sample` takes it: averaged parameters, space, size of the word vectors, where it is from."""
+    train = LoopConfig(batch_size=8, steps=4, log_every=1, eval_every=2)
+    best = CheckpointConfig(every=2, keep=1, best="L_dec", best_is="highest")
+    config = make_config(folder, train=train, checkpoint=best)
+    summary = loop.train(config, tmp_path)
+    scores = {entry["L_dec"]: entry["step"] for entry in lines(tmp_path, "eval")}
+    trained = load_listener(tmp_path / "listener.safetensors")
+    assert (trained.model.config, trained.space, trained.word_size) == (config.model, LANDMARK, WORD_SIZE)
+    _, notes = load_weights(tmp_path / "listener.safetensors")
+    assert len(scores) == 2 and notes["training"] == f"{scores[max(scores)]} steps on 3 clips (0.0 h)"
+    assert json.loads(notes["settings"])["train"]["steps"] == 4
+    newest = jax.device_get(summary.state.eval_variables)
+    equal = jax.tree.map(np.array_equal, trained.variables, newest)
+    assert all(jax.tree.leaves(equal)) == (scores[max(scores)] == 4)
 
 
 def test_ten_bad_updates_in_a_row_stop_the_run(folder, tmp_path):
@@ -120,6 +144,9 @@ def test_settings_that_do_not_fit(folder, tmp_path):
     wrong = make_config(folder, model=ViCoConfig(coeff=73, hidden=4, layers=1))
     with pytest.raises(UserError, match=r"model.coeff=73, but .* is in space 'landmark' with 70"):
         loop.train(wrong, tmp_path)
+    data, best = dataclasses.replace(wrong.data, evaluation=""), CheckpointConfig(best="L_dec")
+    with pytest.raises(UserError, match=r"checkpoint.best=L_dec needs held-out clips \(data.evaluation\)"):
+        loop.train(make_config(folder, data=data, checkpoint=best), tmp_path)
     with pytest.raises(UserError, match=r"loss.motion: no loss 'l7' \(there are paper, vico"):
         loop.train(make_config(folder, loss=LossConfig("l7", "none")), tmp_path)
     with pytest.raises(UserError, match=r"'paper' has no option 'w3' \(it has \['w1', 'w2'\]\)"):

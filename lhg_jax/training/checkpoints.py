@@ -1,6 +1,7 @@
 """Checkpoints by orbax: the whole training state together with the place in the data."""
 
 import math
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,21 @@ class Checkpoints:
     def is_due(self, step: int) -> bool:
         """Whether the state after `step` steps is to be saved."""
         return step % self._config.every == 0
+
+    def is_wanted(self, scores: Mapping[str, float]) -> bool:
+        """Whether a state with these scores (none: not evaluated) is the one to use of all so far.
+
+        The newest always is, unless `checkpoint.best` asks for the best. Raises `UserError` as `save` does.
+        """
+        if not self._config.best:
+            return True
+        self._manager.wait_until_finished()  # a save in progress has no metrics yet, and `save` waits as well
+        best, ranked = self._manager.best_step(), self._ranked(scores)
+        so_far = self._manager.metrics(best) if best is not None else None
+        if not (ranked and so_far):
+            return bool(ranked)
+        better = operator.le if self._config.best_is == "lowest" else operator.ge
+        return better(self._value(ranked), self._value(so_far))
 
     def save(self, state: TrainState, data: DataState, scores: Mapping[str, float] | None = None) -> None:
         """Starts to save the state after `state.step` steps; returns when device memory has been copied.

@@ -12,9 +12,10 @@ from lhg_jax.data.pipeline import TrainStream, to_devices
 from lhg_jax.data.records import open_source
 from lhg_jax.progress import console
 from lhg_jax.training.checkpoints import Checkpoints
+from lhg_jax.training.listener_file import ListenerFile
 from lhg_jax.training.logs import NoWriter, StepLog, open_writer, progress_bar
 from lhg_jax.training.processes import StopRequest
-from lhg_jax.training.run import Run, check_space
+from lhg_jax.training.run import Run, check_best, check_space
 from lhg_jax.training.samples import Samples
 from lhg_jax.training.sharding import batch_sharding
 from lhg_jax.training.state import TrainState
@@ -49,6 +50,7 @@ def train(config: TrainConfig, workdir: Path) -> Summary:
     source = open_source(config.data.train)
     held_out = open_source(config.data.evaluation) if config.data.evaluation else None
     check_space(config, source.space)
+    check_best(config)
     run = Run(config, source.space, held_out)
     write_settings(config, workdir)
     stream = TrainStream(
@@ -62,6 +64,7 @@ def train(config: TrainConfig, workdir: Path) -> Summary:
     )
     checkpoints = Checkpoints(workdir, config.checkpoint)
     try:
+        listener = ListenerFile(workdir, config, run.model, source, run.mesh)
         if (restored := checkpoints.restore(run.abstract_state(source))) is not None:
             state, place = restored
             stream.set_state(place)
@@ -75,7 +78,8 @@ def train(config: TrainConfig, workdir: Path) -> Summary:
         )
         writer = open_writer(workdir, int(state.step))
         try:
-            return run_steps(run, state, stream, checkpoints, log, writer, Samples(workdir, writer))
+            samples = Samples(workdir, writer)
+            return run_steps(run, state, stream, checkpoints, listener, log, writer, samples)
         finally:
             writer.close()
     finally:
@@ -87,6 +91,7 @@ def run_steps(
     state: TrainState,
     stream: TrainStream,
     checkpoints: Checkpoints,
+    listener: ListenerFile,
     log: StepLog,
     writer: NoWriter,
     samples: Samples,
@@ -121,6 +126,8 @@ def run_steps(
                     samples.show(step, predicted, target, run.evaluation.space)
             if checkpoints.is_due(step) or last or stopping:
                 with log.measure("save_s"):
+                    if checkpoints.is_wanted(scores):
+                        listener.write(state)  # first: a run killed in between saves again, but not this
                     checkpoints.save(state, stream.get_state(), scores)
             progress.advance(task)
         log.add(None)

@@ -23,6 +23,7 @@ from lhg_jax.training.noise import make_noise
 from lhg_jax.training.objective import make_objective
 from lhg_jax.training.optimizer import make_optimizer
 from lhg_jax.training.sharding import abstract_sharded, create_sharded, make_mesh, replicated, state_sharding
+from lhg_jax.training.start import start_variables, with_variables
 from lhg_jax.training.state import STEP_STREAM, TrainState, init_state
 from lhg_jax.training.step import train_step
 
@@ -62,8 +63,10 @@ class Run:
         self.key = make_key()
 
     def fresh_state(self, source: RecordSource) -> TrainState:
-        """The state before the first step, spread over the mesh."""
-        return create_sharded(self._creator(source), self.mesh)
+        """The state before the first step, spread over the mesh. Raises `UserError` for unfit weights."""
+        found = start_variables(self.config, source.space, self.abstract_state(source).eval_variables)
+        state = create_sharded(self._creator(source), self.mesh)
+        return with_variables(state, found, self.mesh) if found else state
 
     def abstract_state(self, source: RecordSource) -> TrainState:
         """Shapes and layout of the state, to restore a save into."""
@@ -121,3 +124,9 @@ def check_space(config: TrainConfig, space: CoefficientSpace) -> None:
             f"model.coeff={config.model.coeff}, but {config.data.train} is in space {space.name!r} "
             f"with {space.size} coefficients"
         )
+
+
+def check_best(config: TrainConfig) -> None:
+    """Raises `UserError` where the best save is asked for and nothing is evaluated."""
+    if config.checkpoint.best and not config.data.evaluation:
+        raise UserError(f"checkpoint.best={config.checkpoint.best} needs held-out clips (data.evaluation)")

@@ -1,5 +1,6 @@
 """Which part of every array lies on which device: a ('data', 'fsdp') mesh and one table of logical axes."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -79,5 +80,10 @@ def create_sharded(create: Callable[[], PyTree], mesh: Mesh) -> PyTree:
 
 def on_host(tree: PyTree, mesh: Mesh) -> PyTree:
     """Whole numpy arrays of a tree spread over the mesh; every process has to call it."""
-    whole = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(tree)
-    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), whole)
+    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), _gather(mesh)(tree))
+
+
+@functools.cache  # else it compiled anew for each save and each evaluation
+def _gather(mesh: Mesh) -> Callable[[PyTree], PyTree]:
+    """Puts all of a tree on every device."""
+    return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))

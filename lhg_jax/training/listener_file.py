@@ -1,0 +1,36 @@
+"""What a run has trained so far, as the one file that `sample`, `export` and `start.listener` take."""
+
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+from jax.sharding import Mesh
+
+from lhg_jax.config import TrainConfig, to_json
+from lhg_jax.data.records import RecordSource
+from lhg_jax.pretrained import ListenerModel, save_listener
+from lhg_jax.training.sharding import on_host
+from lhg_jax.training.state import TrainState
+
+NAME = "listener.safetensors"
+
+
+class ListenerFile:
+    """`listener.safetensors` in the working folder, written anew with each save that counts."""
+
+    def __init__(
+        self, workdir: Path, config: TrainConfig, model: nn.Module, source: RecordSource, mesh: Mesh
+    ):
+        """`source` is what the run trains on."""
+        self._path, self._model, self._space, self._mesh = workdir / NAME, model, source.space, mesh
+        self._word_size = source[0].features.word_table.shape[-1]
+        self._clips = f"{len(source)} clips ({source.metadata.hours:.1f} h)"
+        self._settings = to_json(config)
+
+    def write(self, state: TrainState) -> None:
+        """The averaged parameters after `state.step` steps. Every process has to call it, one writes."""
+        variables = on_host(state.eval_variables, self._mesh)
+        if jax.process_index() == 0:
+            trained = ListenerModel(self._model, variables, self._space, self._word_size)
+            notes = {"training": f"{state.step} steps on {self._clips}", "settings": self._settings}
+            save_listener(self._path, trained, notes)
