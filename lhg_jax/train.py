@@ -16,7 +16,7 @@ def main() -> None:
 
     connect(command.processes)
     summary = train(command.config, command.workdir)
-    report(summary)
+    report(summary, command.workdir)
     if not summary.finished:
         sys.exit(TERMINATED)
 

@@ -1,20 +1,28 @@
 """The conversion tool on a checkpoint with the official file's structure, objects included."""
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import sys
 import types
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from models_ha2g_test import golden
 
+from lhg_jax.config import StartConfig, load_config
 from lhg_jax.models.weights import load_weights
+from lhg_jax.motion import LANDMARK
+from lhg_jax.pretrained import template
+from lhg_jax.training.run import build_model
+from lhg_jax.training.start import start_variables
 
 torch = pytest.importorskip("torch")
-TOOL = Path(__file__).resolve().parent.parent / "tools" / "convert_weights.py"
+ROOT = Path(__file__).resolve().parent.parent
+TOOL, CONFIG = ROOT / "tools" / "convert_weights.py", ROOT / "configs" / "lhg_ha2g.py"
 
 
 def convert(weights: Path, output: Path) -> subprocess.CompletedProcess:
@@ -41,6 +49,16 @@ def save_official(path: Path, audio: dict, text: dict) -> None:
         del sys.modules["model"], sys.modules["model.vocab"]
 
 
+def assert_run_starts_from(path: Path, audio: dict) -> None:
+    """configs/lhg_ha2g.py takes the whole encoder out of the converted file."""
+    config = load_config(CONFIG)
+    config = dataclasses.replace(config, start=StartConfig(audio_encoder=str(path)))
+    like = template(build_model(config.model), LANDMARK, 384)
+    found = start_variables(config, LANDMARK, like)
+    for name in ("params", "batch_stats"):
+        jax.tree.map(np.testing.assert_array_equal, found[name], {"audio_encoder": audio[name]})
+
+
 def test_official_checkpoint_goes_there_and_back(shared, tmp_path):
     _, audio = golden(shared, "ha2g_audio", "t70")
     _, text = golden(shared, "ha2g_text", "t34")
@@ -51,6 +69,7 @@ def test_official_checkpoint_goes_there_and_back(shared, tmp_path):
     assert json.loads(metadata["words"])[4] == "hello"
     kernel = variables["audio"]["params"]["layer2_0"]["conv1"]["kernel"]
     np.testing.assert_array_equal(kernel.T, audio["feat_extractor.layer2.0.conv1.weight"])
+    assert_run_starts_from(tmp_path / "ha2g.safetensors", variables["audio"])
     result = convert(tmp_path / "ha2g.safetensors", tmp_path / "back.bin")
     assert result.returncode == 0, result.stderr
     back = torch.load(tmp_path / "back.bin", weights_only=True)

@@ -6,16 +6,20 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 from data_schema_test import make_folder
 from training_cli import finish, metrics, saved, start, write_config
 from training_loop_test import CROP, make_config
 
-from lhg_jax.config import DataConfig, LoopConfig, LossConfig, OptimizerConfig, Processes
+from lhg_jax.config import DataConfig, LoopConfig, LossConfig, OptimizerConfig, Processes, StartConfig
 from lhg_jax.errors import UserError
 from lhg_jax.models.listener import ListenerConfig
+from lhg_jax.models.vico_lstm import ViCoConfig
+from lhg_jax.pretrained import load_listener
 from lhg_jax.training.processes import cluster, jax_arguments
+from lhg_jax.training.sharding import MIN_SHARDED_SIZE
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "n[1-2]", "SLURM_NTASKS": "2", "SLURM_PROCID": "1"}
 GKE = {"TPU_WORKER_HOSTNAMES": "a-0,a-1", "TPU_WORKER_ID": "1"}
@@ -135,6 +139,33 @@ def test_one_device_eight_and_two_processes_of_four_have_the_same_losses(tmp_pat
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():
         np.testing.assert_allclose(value, states[1][name], rtol=1e-2, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.slow  # three processes that compile
+def test_two_processes_start_from_a_listener_and_leave_one(tmp_path):
+    """Some parameters are spread over both. The steps are too small to change one."""
+    make_folder(tmp_path / "clips")
+    config = make_config(tmp_path / "clips", steps=2, model=ViCoConfig(coeff=70, hidden=64, layers=1))
+    cache, listener = tmp_path / "cache", "listener.safetensors"
+    finish(start(write_config(tmp_path / "one.py", config), tmp_path / "one", cache=cache))
+    still = dataclasses.replace(
+        config,
+        train=dataclasses.replace(config.train, fsdp=8),
+        optimizer=OptimizerConfig(learning_rate=1e-30, warmup_steps=0, weight_decay=0.0),
+        start=StartConfig(listener=str(tmp_path / "one" / listener)),
+    )
+    file = write_config(tmp_path / "two.py", still)
+    flags = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--timeout-s", "500")
+    two = [
+        start(file, tmp_path / "two", *flags, "--process-id", str(i), devices=4, cache=cache)
+        for i in range(2)
+    ]
+    assert f"listener: {tmp_path / 'two' / listener}" in finish(two[0]).replace("\n", "")
+    finish(two[1])
+    one, after = (load_listener(tmp_path / name / listener).variables for name in ("one", "two"))
+    assert max(x.size for x in jax.tree.leaves(one["params"])) > MIN_SHARDED_SIZE
+    for part in ("params", "constants"):
+        jax.tree.map(np.testing.assert_array_equal, after[part], one[part])
 
 
 @pytest.mark.slow

@@ -20,11 +20,8 @@ SHOWN_KEYS = 5  # how many keys of each kind an error lists
 def save_weights(path: str | os.PathLike, variables: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """Writes nested arrays to a .safetensors file, atomically; structured metadata goes in as JSON."""
     flat = {name: np.asarray(jax.device_get(x), order="C") for name, x in _flatten(variables).items()}
-    with replacing(path) as temporary:
-        try:
-            safetensors.numpy.save_file(flat, temporary, metadata=dict(metadata))
-        except safetensors.SafetensorError as error:  # an operating system error, wrapped
-            raise UserError(f"{path}: cannot be written ({error})") from error
+    with replacing(path) as temporary:  # not by `save_file`, which lets nobody else read the file
+        temporary.write_bytes(safetensors.numpy.save(flat, metadata=dict(metadata)))
 
 
 def load_weights(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, str]]:

@@ -12,7 +12,7 @@ from lhg_jax.data.pipeline import TrainStream, to_devices
 from lhg_jax.data.records import open_source
 from lhg_jax.progress import console
 from lhg_jax.training.checkpoints import Checkpoints
-from lhg_jax.training.listener_file import ListenerFile
+from lhg_jax.training.listener_file import NAME, ListenerFile
 from lhg_jax.training.logs import NoWriter, StepLog, open_writer, progress_bar
 from lhg_jax.training.processes import StopRequest
 from lhg_jax.training.run import Run, check_best, check_space
@@ -143,8 +143,8 @@ def write_settings(config: TrainConfig, workdir: Path) -> None:
             temporary.write_text(to_json(config), encoding="utf-8")
 
 
-def report(summary: Summary) -> None:
-    """One line at the end of a run, by process 0."""
+def report(summary: Summary, workdir: Path) -> None:
+    """How a run ended and where its listener is, by process 0."""
     if jax.process_index():
         return
     step, skipped = int(summary.state.step), int(summary.state.skipped)
@@ -155,6 +155,7 @@ def report(summary: Summary) -> None:
         for name, value in summary.seconds.items()
         if name != "all_s"
     )
-    console.print(
-        f"{end} at step {step}: {summary.clips_per_s:.1f} clips/s ({shares}), {skipped} skipped; {scores}"
-    )
+    line = f"{end} at step {step}: {summary.clips_per_s:.1f} clips/s ({shares}), {skipped} skipped"
+    console.print("; ".join(filter(None, [line, scores])))
+    if (workdir / NAME).exists():  # a run that stops before its first evaluation has no best one
+        console.print(f"listener: {workdir / NAME}")
