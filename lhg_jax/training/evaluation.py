@@ -1,5 +1,6 @@
 """What a run is judged by: losses, errors, Fréchet distances and rule probes of the averaged parameters."""
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from lhg_jax.metrics.frechet import Moments, frechet_distance
 from lhg_jax.motion import CoefficientSpace
 from lhg_jax.pretrained import MAX_WORDS, OVERLAP, WINDOW
 from lhg_jax.progress import warn
+from lhg_jax.training.compiler import compiler_options
 from lhg_jax.training.objective import EvalSums, coefficient_groups, measure
 from lhg_jax.training.sharding import batch_sharding, on_host, replicated
 from lhg_jax.training.state import TrainState
@@ -42,8 +44,10 @@ class Evaluation:
             sums = measure(output, batch, config=config.loss, space=source.space)
             return jax.tree.map(jnp.sum, sums), output.motion, batch.target, batch.features.valid
 
-        self._score_batch = jax.jit(score_batch, out_shardings=replicated(mesh))
-        self._apply = jax.jit(lambda variables, *inputs: model.apply(variables, *inputs, train=False))
+        options = compiler_options(mesh.devices.flat[0].platform)
+        self._score_batch = jax.jit(score_batch, out_shardings=replicated(mesh), compiler_options=options)
+        apply = functools.partial(model.apply, train=False)
+        self._apply = jax.jit(apply, compiler_options=options)
         self._dyads: list[TestClip] | None = None
 
     def __call__(self, state: TrainState) -> dict[str, float]:
