@@ -3,7 +3,7 @@
 import math
 import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, L
 from lhg_jax.config import CheckpointConfig
 from lhg_jax.errors import UserError
 from lhg_jax.progress import warn
-from lhg_jax.training.state import PyTree, TrainState
+from lhg_jax.training.state import TrainState
 
 DataState = dict[str, Any]  # JSON
 
@@ -81,22 +81,9 @@ class Checkpoints:
         A damaged save is named in a warning and the one before it is tried. Raises `UserError` where no save
         fits.
         """
-        return self._first_readable(sorted(self._manager.all_steps(), reverse=True), like)
-
-    def restore_best(self, like: TrainState) -> tuple[TrainState, DataState] | None:
-        """As `restore`, of the save with the best value of `checkpoint.best`; None if none was evaluated."""
-        step = self._manager.best_step()
-        scored = step is not None and self._manager.metrics(step) is not None
-        return self._first_readable([step] if scored else [], like)
-
-    def close(self) -> None:
-        """Waits for saves in progress."""
-        self._manager.wait_until_finished()
-        self._manager.close()
-
-    def _first_readable(self, steps: Sequence[int], like: TrainState) -> tuple[TrainState, DataState] | None:
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore())
+        steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             try:
                 restored = self._manager.restore(step, args=args)
@@ -110,6 +97,11 @@ class Checkpoints:
                 f"{self._folder}: no save fits this run (other model sizes? choose another --workdir)"
             )
         return None
+
+    def close(self) -> None:
+        """Waits for saves in progress."""
+        self._manager.wait_until_finished()
+        self._manager.close()
 
     def _kept(self) -> LatestN | AnyPreservationPolicy:
         newest = LatestN(self._config.keep)
@@ -136,21 +128,3 @@ class Checkpoints:
 
     def _value(self, metrics: Mapping[str, float]) -> float:
         return metrics[self._config.best]
-
-
-def restore_variables(
-    workdir: str | os.PathLike, like: TrainState, config: CheckpointConfig | None = None
-) -> tuple[PyTree, int]:
-    """Variables for evaluation, and their step: of the best save if `config` names a metric, else the newest.
-
-    Raises `UserError` if there is none.
-    """
-    config = config or CheckpointConfig()
-    checkpoints = Checkpoints(workdir, config)
-    try:
-        restored = checkpoints.restore_best(like) if config.best else checkpoints.restore(like)
-    finally:
-        checkpoints.close()
-    if restored is None:
-        raise UserError(f"{workdir}: no checkpoints here")
-    return restored[0].eval_variables, int(restored[0].step)
