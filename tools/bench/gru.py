@@ -5,7 +5,7 @@
 Both sides run in one process, in turn, on the same numbers and the same cores; medians of wall time. On AMD
 processors torch's MKL may pick a slow path: run once more with MKL_ENABLE_INSTRUCTIONS=AVX2 or
 MKL_DEBUG_CPU_TYPE=5 in the environment and compare. Long sequences want the allocator's settings of
-docs/training.md.
+train_step.py.
 """
 
 import argparse
