@@ -97,7 +97,9 @@ def listener(clip: TestClip) -> Values:
     return clip.dyad.listener.values
 
 
-def moved_to(first_frame: Float[np.ndarray, "coeff"], values: Values, frames: int) -> Values:
+def moved_to(
+    first_frame: Float[np.ndarray, "coeff"], values: Float[np.ndarray, "own_frames coeff"], frames: int
+) -> Values:
     """`values` as a change from `first_frame`, repeated forwards and backwards up to `frames`."""
     period = np.concatenate([values, values[::-1]])
     return (first_frame + (np.resize(period, (frames, values.shape[1])) - values[0])).astype(np.float32)
