@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from lhg_jax.errors import UserError
+from lhg_jax.features import Size
 from lhg_jax.models import rnn_kernels
 
 _NAME = re.compile(r"(weight|bias)_[ih]h_l\d+(_reverse)?")
@@ -97,7 +98,7 @@ class _Stack(nn.Module):
             last.extend(end)
         return jnp.swapaxes(x_TBC, 0, 1), tuple(jnp.stack(parts) for parts in zip(*last, strict=True))
 
-    def _zeros(self, batch: int) -> Array:
+    def _zeros(self, batch: Size) -> Array:
         return jnp.zeros((self.layers * len(self.directions), batch, self.hidden), jnp.float32)
 
 
