@@ -44,7 +44,9 @@ class Options:
 
 
 def main(options: Options) -> None:
-    trained, (_, notes) = load_listener(options.workdir / NAME), load_weights(options.workdir / NAME)
+    path = options.workdir / NAME
+    trained = load_listener(path)
+    _, notes = load_weights(path)
     table = score_all(trained, options.clips)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_card(options.output.with_name("demo_model_card.md"), notes["training"], options.clips, table)

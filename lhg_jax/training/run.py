@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from lhg_jax.config import TrainConfig
+from lhg_jax.config import StartConfig, TrainConfig
 from lhg_jax.data.pipeline import crop
 from lhg_jax.data.records import RecordSource
 from lhg_jax.data.schema import Batch, stack
@@ -64,9 +64,10 @@ class Run:
 
     def fresh_state(self, source: RecordSource) -> TrainState:
         """The state before the first step, spread over the mesh. Raises `UserError` for unfit weights."""
+        if self.config.start == StartConfig():
+            return create_sharded(self._creator(source), self.mesh)
         found = start_variables(self.config, source.space, self.abstract_state(source).eval_variables)
-        state = create_sharded(self._creator(source), self.mesh)
-        return with_variables(state, found, self.mesh) if found else state
+        return with_variables(create_sharded(self._creator(source), self.mesh), found, self.mesh)
 
     def abstract_state(self, source: RecordSource) -> TrainState:
         """Shapes and layout of the state, to restore a save into."""
