@@ -66,7 +66,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["lhg_jax", "lhg_jax.*"]),
+    packages=find_packages(include=["lhg_jax", "lhg_jax.*", "lhg_exporters", "lhg_exporters.*"]),
     package_data={"lhg_jax": ["assets/*", "assets/**/*"]},
     install_requires=CORE,
     extras_require={

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from lhg_jax.errors import UserError
 from lhg_jax.models.listener import ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig
+from lhg_jax.util.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

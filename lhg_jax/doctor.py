@@ -18,10 +18,10 @@ from rich.markup import escape
 from rich.table import Table
 
 import lhg_jax
-from lhg_jax.errors import MissingExtraError, UserError, run_cli
 from lhg_jax.faces import TRACKERS
 from lhg_jax.render import RENDERERS
 from lhg_jax.restore import RESTORERS
+from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
 
 # Import names of what each extra brings; one missing means the extra is missing. Not `export`, which has an
 # environment of its own (`make export-env`).

@@ -15,7 +15,6 @@ from typing import Any
 
 import tyro
 
-from lhg_jax.errors import UserError, run_cli
 from lhg_jax.metrics import cache, csim
 from lhg_jax.metrics.clip import Settings, clip_metrics, measure
 from lhg_jax.metrics.leaderboard import read_rows
@@ -24,8 +23,9 @@ from lhg_jax.metrics.players import write_player
 from lhg_jax.metrics.report import write_report
 from lhg_jax.metrics.summary import Summary, summarise
 from lhg_jax.motion import FRAME_RATE
-from lhg_jax.progress import StageTimes, console, warn
-from lhg_jax.workers import worker_environment
+from lhg_jax.util.errors import UserError, run_cli
+from lhg_jax.util.progress import StageTimes, console, warn
+from lhg_jax.util.workers import worker_environment
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,9 @@
 The exported function takes the arrays of `SpeakerFeatures` and the listener's first frame by name, and gives
 `listener_motion` [batch, frames, coeff]. Batch and number of words are free. So is the length in a SavedModel
 and in StableHLO, where it must be T = 4 k + 2 frames (log-mel: 2 T + 2 steps); an ONNX file has one length,
-chosen here. Shorter clips are padded and say so in `valid`; longer ones go through in overlapping windows, as
-in `lhg_jax.generate`. Each file is loaded through its own runtime and compared with JAX before it is kept.
+chosen here. Shorter clips are padded and say so in `valid`; longer ones go through in overlapping windows
+(`lhg_jax.windowed_inference`). Each file is loaded through its own runtime and compared with JAX before it is
+kept.
 """
 
 import dataclasses
@@ -19,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from lhg_jax import interop
-from lhg_jax.atomic import replacing
-from lhg_jax.errors import MissingExtraError, UserError, run_cli
 from lhg_jax.features import MEL_BANDS, MFCC_SIZE, SpeakerFeatures, mel_steps
-from lhg_jax.pretrained import WINDOW, ListenerModel, load_listener
+from lhg_jax.listener_checkpoint import WINDOW, ListenerModel, load_listener
+from lhg_jax.util import interop
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
 
 TOLERANCE = 1e-5  # largest difference from JAX that passes, relative to the largest coefficient (at least 1)
 SIZES = ((1, 34, 5), (3, 90, 20))  # (batch, frames, rows of words) that are compared

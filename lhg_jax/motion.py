@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Bool, Float
 
-from lhg_jax.atomic import replacing
-from lhg_jax.errors import UserError
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.errors import UserError
 
 FRAME_RATE = 30.0  # frames/s at which the model runs (DESIGN section 3)
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from lhg_jax.errors import UserError, run_cli
-from lhg_jax.progress import console
+from lhg_jax.util.errors import UserError, run_cli
+from lhg_jax.util.progress import console
 
 if TYPE_CHECKING:
-    from lhg_jax.data.clip_files import LeftOut, Listing
-    from lhg_jax.data.jobs import Job
+    from lhg_jax.preparation.clip_files import LeftOut, Listing
+    from lhg_jax.preparation.clip_jobs import Job
 
 CLIPS = ".clips"  # folder of finished clips inside the output, while it is being made
 
@@ -63,14 +63,14 @@ class Options:
 
 def prepare(options: Options) -> None:
     """Makes the clips that are missing, then the data set. Raises `UserError` for options without sense."""
-    from lhg_jax.data import dataset, jobs, preparation_report
-    from lhg_jax.data.clip_files import LeftOut
+    from lhg_jax.preparation import clip_jobs, dataset, report
+    from lhg_jax.preparation.clip_files import LeftOut
 
     plan = make_plan(options)
     clips = options.out / CLIPS
     if dataset.is_complete(options.out, plan.jobs):
         console.print(f"{options.out}: is prepared already", soft_wrap=True)
-        preparation_report.print_left_out(plan.left_out, console)
+        report.print_left_out(plan.left_out, console)
         return
     dataset.require_same_origin(options.out, plan.origin, plan.seed)
     try:
@@ -79,21 +79,21 @@ def prepare(options: Options) -> None:
         raise UserError(f"{options.out}: cannot be created ({error.strerror})") from error
     dataset.reuse_clips(options.out, plan.jobs, clips)
     if options.runner:
-        jobs.make_clips_on_beam(plan.jobs, clips, options.runner, options.runner_options)
+        clip_jobs.make_clips_on_beam(plan.jobs, clips, options.runner, options.runner_options)
     else:
-        jobs.make_clips(plan.jobs, clips, options.workers or os.cpu_count() or 1)
-    reasons = [(job.uuid, jobs.left_out_reason(job, clips)) for job in plan.jobs]
+        clip_jobs.make_clips(plan.jobs, clips, options.workers or os.cpu_count() or 1)
+    reasons = [(job.uuid, clip_jobs.left_out_reason(job, clips)) for job in plan.jobs]
     left_out = [*plan.left_out, *(LeftOut(uuid, reason) for uuid, reason in reasons if reason)]
     try:
         data = dataset.write_dataset(options.out, plan.name, plan.jobs, clips, plan.origin, plan.seed)
     except UserError:
-        preparation_report.print_left_out(left_out, console)
+        report.print_left_out(left_out, console)
         remove_if_empty(clips, options.out)
         raise
-    summary = preparation_report.summarise(data, left_out)
-    preparation_report.save_report(data, summary)
-    preparation_report.print_summary(summary, console)
-    jobs.remove_clips(clips)
+    summary = report.summarise(data, left_out)
+    report.save_report(data, summary)
+    report.print_summary(summary, console)
+    clip_jobs.remove_clips(clips)
 
 
 def remove_if_empty(clips: Path, out: Path) -> None:
@@ -139,28 +139,28 @@ def make_plan(options: Options) -> Plan:
 
 
 def _plan_synthetic(options: Options) -> Plan:
-    from lhg_jax.data.synthetic import split_seed
-    from lhg_jax.data.synthetic_clips import synthetic_jobs
+    from lhg_jax.preparation.synthetic_clips import synthetic_jobs
+    from lhg_jax.simulator.dyads import split_seed
 
     jobs = synthetic_jobs(options.hours, options.seed, options.split)
     return Plan("synthetic_dyads", "synthetic", split_seed(options.seed, options.split), jobs, ())
 
 
 def _plan_vico(options: Options, root: Path) -> Plan:
-    from lhg_jax.data.vico import read_vico
+    from lhg_jax.preparation.vico import read_vico
 
     listing = read_vico(root, options.coefficients, options.transcripts, options.splits)
     return _plan_media("vico", root, listing, options)
 
 
 def _plan_folder(options: Options, root: Path) -> Plan:
-    from lhg_jax.data.folder import read_folder
+    from lhg_jax.preparation.folder import read_folder
 
     return _plan_media("dyads", root, read_folder(root, options.split, options.coefficients), options)
 
 
 def _plan_media(name: str, root: Path, listing: "Listing", options: Options) -> Plan:
-    from lhg_jax.data.extraction import MediaJob, Recipe
+    from lhg_jax.preparation.extraction import MediaJob, Recipe
 
     recipe = Recipe(asr=options.asr, audio=options.audio)
     jobs = [MediaJob.plan(clip, recipe) for clip in listing.clips]

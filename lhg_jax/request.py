@@ -1,4 +1,4 @@
-"""What a user asks for, and the time line that follows from it: the values `lhg_jax.listen` works from."""
+"""What a user asks for, and the time line that follows from it: the values `lhg_jax.pipeline` works from."""
 
 import dataclasses
 import math
@@ -9,8 +9,8 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
 from lhg_jax import media
-from lhg_jax.errors import UserError
 from lhg_jax.motion import FRAME_RATE, Motion
+from lhg_jax.util.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,11 @@ from typing import Literal
 
 import tyro
 
-from lhg_jax.errors import UserError, run_cli
-from lhg_jax.progress import console, warn
-from lhg_jax.registry import require_known
 from lhg_jax.render import RENDERERS, crop_only, load_renderer
 from lhg_jax.restore import RESTORERS, load_restorer
+from lhg_jax.util.errors import UserError, run_cli
+from lhg_jax.util.progress import console, warn
+from lhg_jax.util.registry import require_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     check(options)
     use_compilation_cache()
-    from lhg_jax.listen import Pipeline  # the stages take seconds to import: after the cheap errors
+    from lhg_jax.pipeline import Pipeline  # the stages take seconds to import: after the cheap errors
     from lhg_jax.request import Style
 
     renderer = load_renderer(options.renderer, options.renderer_weights)

@@ -3,7 +3,7 @@
 import sys
 
 from lhg_jax.config import parse_command_line
-from lhg_jax.errors import run_cli
+from lhg_jax.util.errors import run_cli
 
 TERMINATED = 128 + 15  # exit code of a process ended by SIGTERM, which schedulers know
 
@@ -11,8 +11,8 @@ TERMINATED = 128 + 15  # exit code of a process ended by SIGTERM, which schedule
 def main() -> None:
     """Trains, or continues what SIGTERM or a crash interrupted."""
     command = parse_command_line()
+    from lhg_jax.training.distributed import connect
     from lhg_jax.training.loop import report, train  # after the cheap errors
-    from lhg_jax.training.processes import connect
 
     connect(command.processes)
     summary = train(command.config, command.workdir)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lhg_jax import config as configuration
-from lhg_jax.errors import UserError
+from lhg_jax.util.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.py"))
 DEMO = str(Path(__file__).parent.parent / "configs" / "demo.py")

@@ -15,7 +15,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jaxtyping
 
-jaxtyping.install_import_hook("lhg_jax", "beartype.beartype")
+jaxtyping.install_import_hook(["lhg_jax", "lhg_exporters"], "beartype.beartype")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.io import savemat
 
 from lhg_jax import media
-from lhg_jax.data.vico import CHALLENGE_COLUMNS, FULL_COLUMNS
+from lhg_jax.preparation.vico import CHALLENGE_COLUMNS, FULL_COLUMNS
 
 FRAMES = 33
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lhg_jax.data.benchmark import score, test_clips, trivial_listeners
 from lhg_jax.features import SpeakerFeatures
+from lhg_jax.listener_checkpoint import DEMO, load_listener
 from lhg_jax.motion import FRAME_RATE, LANDMARK
-from lhg_jax.pretrained import DEMO, load_listener
+from lhg_jax.simulator.benchmark import score, test_clips, trivial_listeners
 from lhg_jax.speech.asr import recognise
 from lhg_jax.speech.bert import BertEncoder
 from lhg_jax.speech.extract import extract_speech

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from lhg_jax import doctor
-from lhg_jax.errors import UserError
+from lhg_jax.util.errors import UserError
 
 CHOICES = ("mesh", "pirenderer", "faceshop", "deep3d", "rvrt")
 

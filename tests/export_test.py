@@ -10,11 +10,11 @@ import pytest
 from models_helpers import TINY
 
 from lhg_jax import export
-from lhg_jax.errors import UserError
 from lhg_jax.export import Options
+from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener, template
 from lhg_jax.models.listener import Listener, with_motion_statistics
 from lhg_jax.motion import LANDMARK
-from lhg_jax.pretrained import ListenerModel, load_listener, save_listener, template
+from lhg_jax.util.errors import UserError
 
 SMALL = dataclasses.replace(TINY, coeff=LANDMARK.size)
 
@@ -56,7 +56,7 @@ def test_stablehlo_equals_jax(checkpoint, trained, tmp_path, one_size):
 @pytest.mark.slow
 def test_saved_model_equals_jax(checkpoint, trained, tmp_path, one_size):
     pytest.importorskip("tensorflow")
-    from lhg_jax import interop
+    from lhg_jax.util import interop
 
     path = tmp_path / "tiny"
     assert export.export(Options(path, "savedmodel", checkpoint)) <= export.TOLERANCE
@@ -71,7 +71,7 @@ def test_saved_model_equals_jax(checkpoint, trained, tmp_path, one_size):
 @pytest.mark.slow
 def test_onnx_equals_jax(checkpoint, trained, tmp_path, one_size):
     pytest.importorskip("jax2onnx", reason="needs jax2onnx (make export-env)")
-    from lhg_jax import interop
+    from lhg_jax.util import interop
 
     path = tmp_path / "tiny.onnx"
     with jax.numpy_rank_promotion("allow"):  # jax2onnx promotes ranks on its own account

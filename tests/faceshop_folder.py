@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from faceshop_weights import random_generator
 
-from lhg_jax.render import faceshop_latent
-from lhg_jax.render.faceshop_person import Person
-from lhg_jax.render.faceshop_placement import Placement
+from lhg_jax.render.faceshop import latent as latent_code
+from lhg_jax.render.faceshop.person import Person
+from lhg_jax.render.faceshop.placement import Placement
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,9 +35,9 @@ def make_person(rows: int, height: int, seed: int = 0) -> Person:
     rng = np.random.default_rng(seed)
     coefficients = {
         name: columns[1] * rng.normal(size=columns[0].stop - columns[0].start)
-        for name, columns in faceshop_latent.PARTS.items()
+        for name, columns in latent_code.PARTS.items()
     }
-    latent = faceshop_latent.with_parts(np.zeros(faceshop_latent.SIZE, np.float32), **coefficients)
+    latent = latent_code.with_parts(np.zeros(latent_code.SIZE, np.float32), **coefficients)
     return Person(
         latent,
         (0.05 * rng.normal(size=(rows, 512))).astype(np.float32),

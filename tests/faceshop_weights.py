@@ -6,7 +6,7 @@ import json
 import numpy as np
 import torch
 
-from lhg_jax.torch_modules.faceshop import Generator, Sizes
+from lhg_exporters.faceshop.generator import Generator, Sizes
 
 TINY = Sizes({4: 32, 8: 32, 16: 32}, image=32, width=16)
 WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128}  # the official ones

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lhg_jax.errors import UserError
 from lhg_jax.motion import DEEP3D, LANDMARK, Motion, load_motion, require_same_space, save_motion
+from lhg_jax.util.errors import UserError
 
 
 def random_motion(frames: int = 40, fps: float = 30.0) -> Motion:

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from lhg_jax import prepare
-from lhg_jax.errors import run_cli
+from lhg_jax.util.errors import run_cli
 
 
 class Letters:

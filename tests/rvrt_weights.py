@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lhg_jax.torch_modules.rvrt import RVRT, RVRTConfig
+from lhg_exporters.rvrt.network import RVRT, RVRTConfig
 
 TINY = RVRTConfig(width=12, enlarges=True, inputs=3, groups=(1, 1, 1, 1, 1, 1))
 TINY_DENOISER = RVRTConfig(width=12, enlarges=False, inputs=4, groups=(1, 3, 4, 6, 4, 4))

@@ -12,11 +12,11 @@ import pytest
 from models_helpers import TINY
 
 from lhg_jax import media
-from lhg_jax.errors import run_cli
+from lhg_jax.listener_checkpoint import ListenerModel, save_listener, template
 from lhg_jax.models import Listener
 from lhg_jax.motion import CoefficientSpace
-from lhg_jax.pretrained import ListenerModel, save_listener, template
 from lhg_jax.sample import main
+from lhg_jax.util.errors import run_cli
 
 FPS = 24.0
 WORD_SIZE = 384  # of the default word encoder

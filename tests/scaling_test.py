@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from training_cli import ROOT, write_config
-from training_loop_test import CROP
-from training_processes_test import listener_config
+from training_configs import CROP, listener_config
 
 sys.path.insert(0, str(ROOT / "tools"))
 import scaling

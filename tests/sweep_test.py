@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_schema_test import make_folder
+from clip_folder import make_folder
 from training_cli import write_config
-from training_loop_test import make_config
+from training_configs import make_config
 
-from lhg_jax.errors import UserError
+from lhg_jax.util.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 import sweep

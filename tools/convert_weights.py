@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from lhg_jax.atomic import replacing
-from lhg_jax.errors import MissingExtraError, UserError, run_cli
 from lhg_jax.models import ha2g
-from lhg_jax.models.weights import load_weights, save_weights
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
+from lhg_jax.weights import load_weights, save_weights
 
 
 class Vocab:

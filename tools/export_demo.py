@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from lhg_jax.data.benchmark import TestClip, score, test_clips, trivial_listeners
-from lhg_jax.data.probes import SCORES
-from lhg_jax.errors import run_cli
-from lhg_jax.models.weights import load_weights
-from lhg_jax.pretrained import DEMO, ListenerModel, load_listener, save_listener
-from lhg_jax.progress import console
+from lhg_jax.listener_checkpoint import DEMO, ListenerModel, load_listener, save_listener
+from lhg_jax.simulator.benchmark import TestClip, score, test_clips, trivial_listeners
+from lhg_jax.simulator.rule_scores import SCORES
 from lhg_jax.speech.bert import BertEncoder
 from lhg_jax.training.listener_file import NAME
+from lhg_jax.util.errors import run_cli
+from lhg_jax.util.progress import console
+from lhg_jax.weights import load_weights
 
 COLUMNS = (
     *SCORES,

@@ -12,8 +12,8 @@ import tyro
 from export_stage import Options as StageOptions
 from export_stage import export
 
-from lhg_jax.errors import run_cli
-from lhg_jax.render.faceshop_files import STAGES
+from lhg_jax.render.faceshop.files import STAGES
+from lhg_jax.util.errors import run_cli
 
 
 @dataclasses.dataclass(frozen=True)

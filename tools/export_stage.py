@@ -18,10 +18,10 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from lhg_jax import interop
-from lhg_jax.atomic import replacing
-from lhg_jax.errors import MissingExtraError, UserError, run_cli
-from lhg_jax.torch_modules import Export, load_export
+from lhg_exporters import Export, load_export
+from lhg_jax.util import interop
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
 
 OPSET = 20  # the first whose GridSample has all that the stages need
 
@@ -74,7 +74,7 @@ def write_onnx(stage: Export, path: Path) -> None:
     trace(stage.module, stage.example, stage.outputs, stage.dynamic, path)
     if not stage.loops:
         return
-    from lhg_jax.torch_modules.loops import join
+    from lhg_exporters.loops import join
 
     with tempfile.TemporaryDirectory() as folder:
         bodies = {}

@@ -15,7 +15,7 @@ def main() -> None:
     # Tests are imported by pytest; setup.py runs when it is imported.
     files = [f for f in files if not f.startswith("tests/") and f != "setup.py"]
     for name in files:
-        if name.startswith("lhg_jax/"):
+        if name.startswith(("lhg_jax/", "lhg_exporters/")):
             importlib.import_module(name.removesuffix(".py").replace("/", ".").removesuffix(".__init__"))
             continue
         spec = importlib.util.spec_from_file_location(name.replace("/", "_").removesuffix(".py"), ROOT / name)

@@ -16,13 +16,13 @@ import numpy as np
 import tyro
 
 from lhg_jax import media
-from lhg_jax.errors import MissingExtraError, UserError, about, run_cli
-from lhg_jax.progress import StageTimes, warn
-from lhg_jax.render.faceshop_files import load_stage
-from lhg_jax.render.faceshop_fit import Measurement, read_measurement
-from lhg_jax.render.faceshop_latent import camera_pose
-from lhg_jax.render.faceshop_paste import cut
-from lhg_jax.render.faceshop_person import portrait_file
+from lhg_jax.render.faceshop.files import load_stage
+from lhg_jax.render.faceshop.fit import Measurement, read_measurement
+from lhg_jax.render.faceshop.latent import camera_pose
+from lhg_jax.render.faceshop.paste import cut
+from lhg_jax.render.faceshop.person import portrait_file
+from lhg_jax.util.errors import MissingExtraError, UserError, about, run_cli
+from lhg_jax.util.progress import StageTimes, warn
 
 TUNED = "generator.safetensors"
 
@@ -60,8 +60,8 @@ def invert(options: Options) -> float:
         import torch
     except ImportError:
         raise MissingExtraError("inverting a portrait", "stages") from None
-    from lhg_jax.torch_modules.faceshop_checkpoint import load_generator
-    from lhg_jax.torch_modules.faceshop_inversion import Search, Settings
+    from lhg_exporters.faceshop.checkpoint import load_generator
+    from lhg_exporters.faceshop.inversion import Search, Settings
 
     generator = load_generator(options.weights).to(options.device)
     if not options.tune:
@@ -126,7 +126,7 @@ def save_tuned(generator, folder: Path) -> None:
     import safetensors.torch
     from export_faceshop import export_all
 
-    from lhg_jax.atomic import replacing
+    from lhg_jax.util.atomic import replacing
 
     with replacing(folder / TUNED) as temporary:
         safetensors.torch.save_file(generator.cpu().state_dict(), temporary)

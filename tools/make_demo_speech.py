@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from lhg_jax.data.grammar import Phrase
-from lhg_jax.data.synthetic_speaker import SpeakerParams, speaker_motion
-from lhg_jax.data.synthetic_speech import SAMPLE_RATE, SpeechParams, assemble, speak_phrase
-from lhg_jax.data.voice import Espeak, VoiceSettings
 from lhg_jax.motion import FRAME_RATE, save_motion
+from lhg_jax.simulator.grammar import Phrase
+from lhg_jax.simulator.speaker import SpeakerParams, speaker_motion
+from lhg_jax.simulator.speech import SAMPLE_RATE, SpeechParams, assemble, speak_phrase
+from lhg_jax.simulator.voice import Espeak, VoiceSettings
 
 ASSETS = Path(__file__).resolve().parent.parent / "lhg_jax" / "assets"
 VOICE = VoiceSettings("en-us+f2", rate=152, pitch=48, pitch_range=55)

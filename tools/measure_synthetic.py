@@ -9,13 +9,13 @@ import math
 
 import numpy as np
 
-from lhg_jax.data.benchmark import moved_to
-from lhg_jax.data.pitch import track_pitch
-from lhg_jax.data.probes import mean_probe, probe
-from lhg_jax.data.rules import ATTITUDES
-from lhg_jax.data.synthetic import Dyad, synthesise
-from lhg_jax.data.synthetic_speech import SAMPLE_RATE
 from lhg_jax.media import read_audio
+from lhg_jax.simulator.benchmark import moved_to
+from lhg_jax.simulator.dyads import Dyad, synthesise
+from lhg_jax.simulator.pitch import track_pitch
+from lhg_jax.simulator.rule_scores import mean_probe, probe
+from lhg_jax.simulator.rules import ATTITUDES
+from lhg_jax.simulator.speech import SAMPLE_RATE
 
 QUIET_DB = -35.0
 STEP = SAMPLE_RATE // 100

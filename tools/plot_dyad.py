@@ -11,13 +11,13 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from lhg_jax.data.curves import frame_times
-from lhg_jax.data.pitch import PITCH_RATE, track_pitch
-from lhg_jax.data.probes import feeling
-from lhg_jax.data.synthetic import Dyad, synthesise
-from lhg_jax.data.synthetic_speech import SAMPLE_RATE
 from lhg_jax.media import read_audio
 from lhg_jax.motion import FRAME_RATE
+from lhg_jax.simulator.curves import frame_times
+from lhg_jax.simulator.dyads import Dyad, synthesise
+from lhg_jax.simulator.pitch import PITCH_RATE, track_pitch
+from lhg_jax.simulator.rule_scores import feeling
+from lhg_jax.simulator.speech import SAMPLE_RATE
 from lhg_jax.speech.log_mel import log_mel
 
 COLOURS = {"nod": "tab:green", "shake": "tab:red", "blink": "tab:gray", "random_blink": "lightgray"}

@@ -96,7 +96,7 @@ def cost(options: Options) -> Cost:
 
     from lhg_jax.config import load_config
     from lhg_jax.motion import LANDMARK
-    from lhg_jax.training.run import Run
+    from lhg_jax.training.setup import Run
     from lhg_jax.training.sharding import batch_sharding
 
     config = load_config(options.config)

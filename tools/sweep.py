@@ -20,10 +20,10 @@ import numpy as np
 import scipy.stats
 import tyro
 
-from lhg_jax.atomic import replacing
 from lhg_jax.config import TrainConfig, load_config, with_overrides
-from lhg_jax.errors import UserError, run_cli
-from lhg_jax.progress import console, warn
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.errors import UserError, run_cli
+from lhg_jax.util.progress import console, warn
 
 RESULT = "result.json"
 LEVEL = 0.95  # of confidence intervals

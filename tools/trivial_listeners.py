@@ -11,11 +11,11 @@ import tyro
 from jaxtyping import Float
 from sweep import RESULT, write_result
 
-from lhg_jax.data.benchmark import Listens, TestClip, moved_to, score, trivial_listeners
 from lhg_jax.data.records import RecordSource, open_source
-from lhg_jax.errors import run_cli
-from lhg_jax.progress import console
+from lhg_jax.simulator.benchmark import Listens, TestClip, moved_to, score, trivial_listeners
 from lhg_jax.training.evaluation import FrechetSums, synthetic_dyads
+from lhg_jax.util.errors import run_cli
+from lhg_jax.util.progress import console
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,9 +14,9 @@ from absl import flags
 from lhg_jax.config import AugmentConfig, DataConfig
 from lhg_jax.data.augment import augment, changes_sound
 from lhg_jax.data.schema import Batch, Example, stack
-from lhg_jax.errors import MissingExtraError, UserError
 from lhg_jax.features import MFCC_SIZE, crop_features
 from lhg_jax.motion import LANDMARK, CoefficientSpace
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 
 @runtime_checkable

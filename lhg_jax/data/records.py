@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.atomic import replacing
 from lhg_jax.data.schema import ClipInfo, Example, decode, decode_info
-from lhg_jax.errors import MissingExtraError, UserError
 from lhg_jax.motion import FRAME_RATE, SPACES, CoefficientSpace
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 METADATA = "metadata.json"
 

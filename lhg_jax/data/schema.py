@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import flax.struct
 import numpy as np
 
-from lhg_jax.errors import MissingExtraError, UserError
 from lhg_jax.features import SpeakerFeatures
 from lhg_jax.motion import Motion, require_same_space
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 if TYPE_CHECKING:
-    from lhg_jax.data.synthetic import Dyad
+    from lhg_jax.simulator.dyads import Dyad
     from lhg_jax.speech.bert import BertEncoder
     from lhg_jax.speech.extract import SpeechFeatures
 

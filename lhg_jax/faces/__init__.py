@@ -9,9 +9,9 @@ face model; `tddfa.py` and `deep3d.py` run networks on the crops that the same l
 from pathlib import Path
 from typing import Any
 
-from lhg_jax import registry
-from lhg_jax.errors import UserError
 from lhg_jax.motion import CoefficientSpace
+from lhg_jax.util import registry
+from lhg_jax.util.errors import UserError
 
 # Name of a tracker's coefficient space -> "module:function"; the function takes a path of weights or None.
 TRACKERS: dict[str, str] = {

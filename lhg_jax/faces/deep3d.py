@@ -16,12 +16,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image as PillowImage
 
-from lhg_jax import interop
 from lhg_jax.faces.alignment import Points
 from lhg_jax.faces.detection import Image
 from lhg_jax.faces.network import NetworkTracker, Parameters, load_network
 from lhg_jax.faces.precomputed import COEFF_PARTS, CROP_COLUMNS
 from lhg_jax.motion import DEEP3D, DEEP3D_CROP, CoefficientSpace
+from lhg_jax.util import interop
 
 SIDE = 224  # of the crop, pixels
 SCALE = 102.0  # of the five points in the crop, pixels for a unit of theirs

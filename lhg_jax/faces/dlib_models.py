@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.errors import MissingExtraError
+from lhg_jax.util.errors import MissingExtraError
 
 
 def import_dlib() -> Any:

@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from lhg_jax import face_model
-from lhg_jax.errors import UserError
 from lhg_jax.face_model import TEMPLATE, FaceAnchor
-from lhg_jax.faces import alignment, detection, fits, fitting
-from lhg_jax.faces.fits import PortraitFit, VideoFit
-from lhg_jax.faces.following import follow
+from lhg_jax.faces import alignment, detection, model_fitting, tracking_result
+from lhg_jax.faces.face_tracking import follow
+from lhg_jax.faces.tracking_result import PortraitFit, VideoFit
 from lhg_jax.media import Frame
 from lhg_jax.motion import LANDMARK
+from lhg_jax.util.errors import UserError
 
 # A person's neutral face is estimated from at most so many frames, evenly spread over the clip.
 IDENTITY_FRAMES = 300
@@ -65,7 +65,7 @@ class LandmarkTracker:
           UserError: there is no face, or no face of that number.
         """
         boxes = detection.find_faces(image, detection.STILL_SIDES)
-        box, warnings = fits.choose(boxes, face)
+        box, warnings = tracking_result.choose(boxes, face)
         landmarks = alignment.align(image, box, alignment.STILL)
         values, anchor = fit_portrait(landmarks)
         return LandmarkPortrait(values, box, landmarks, warnings, anchor)
@@ -83,10 +83,10 @@ class LandmarkTracker:
           UserError: no frames, no face, or a face in less than half of the frames.
         """
         sightings = follow(frames, on_frame)
-        found = fits.require_face(sightings)
+        found = tracking_result.require_face(sightings)
         values, anchor = fit_clip(sightings.landmarks)
-        motion = fits.to_motion(LANDMARK, values, sightings)
-        return LandmarkVideo(motion, found, fits.warnings_of(sightings), anchor)
+        motion = tracking_result.to_motion(LANDMARK, values, sightings)
+        return LandmarkVideo(motion, found, tracking_result.warnings_of(sightings), anchor)
 
 
 def load(weights: Path | None) -> LandmarkTracker:
@@ -105,10 +105,10 @@ def fit_portrait(
     the rest, with the landmarks' noise, is identity. `detected_turn` is the part of each angle that the
     landmarks show.
     """
-    pose = fitting.fit_pose(landmarks[None], TEMPLATE, known_person=False)
+    pose = model_fitting.fit_pose(landmarks[None], TEMPLATE, known_person=False)
     pose = dataclasses.replace(pose, angle=pose.angle / detected_turn)
-    departure = fitting.head_coordinates(landmarks[None], pose, TEMPLATE[:, 2])[0] - TEMPLATE[:, :2]
-    exp = fitting.portrait_expression(departure)
+    departure = model_fitting.head_coordinates(landmarks[None], pose, TEMPLATE[:, 2])[0] - TEMPLATE[:, :2]
+    exp = model_fitting.portrait_expression(departure)
     identity = np.zeros_like(TEMPLATE)
     identity[:, :2] = departure
     identity -= np.tensordot(exp, face_model.modes(), axes=1)
@@ -126,8 +126,8 @@ def fit_clip(
     """
     identity = clip_identity(landmarks)
     shape = TEMPLATE + identity
-    pose = fitting.fit_pose(landmarks, shape, known_person=True)
-    exp = fitting.fit_expression(landmarks, pose, shape)
+    pose = model_fitting.fit_pose(landmarks, shape, known_person=True)
+    exp = model_fitting.fit_expression(landmarks, pose, shape)
     origin_xy, log_scale = np.median(pose.shift, axis=0), np.median(pose.log_scale)
     anchor = FaceAnchor(origin_xy, float(np.exp(log_scale)), identity)
     trans = np.column_stack([(pose.shift - origin_xy) / anchor.scale, pose.log_scale - log_scale])
@@ -138,11 +138,11 @@ def clip_identity(landmarks: Float[np.ndarray, "frames 68 2"]) -> Float[np.ndarr
     """What a person's neutral face adds to the template: a clip's mean face less its mean expression."""
     step = -(-len(landmarks) // IDENTITY_FRAMES)
     some = landmarks[::step]
-    pose = fitting.fit_pose(some, TEMPLATE, known_person=False)
+    pose = model_fitting.fit_pose(some, TEMPLATE, known_person=False)
     departure = np.zeros_like(TEMPLATE)
     for _ in range(IDENTITY_ROUNDS):
-        departure = fitting.mean_departure(some, pose, departure)
-        departure = fitting.without_pose(departure, pose.angle[:, 0].mean())
-        pose = fitting.fit_pose(some, TEMPLATE + departure, known_person=True)
-    exp = fitting.portrait_expression(departure[:, :2])
+        departure = model_fitting.mean_departure(some, pose, departure)
+        departure = model_fitting.without_pose(departure, pose.angle[:, 0].mean())
+        pose = model_fitting.fit_pose(some, TEMPLATE + departure, known_person=True)
+    exp = model_fitting.portrait_expression(departure[:, :2])
     return departure - np.tensordot(exp, face_model.modes(), axes=1)

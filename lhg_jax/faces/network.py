@@ -11,15 +11,15 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax import interop
-from lhg_jax.errors import UserError
-from lhg_jax.faces import alignment, detection, fits
+from lhg_jax.faces import alignment, detection, tracking_result
 from lhg_jax.faces.alignment import Points
 from lhg_jax.faces.detection import Image
-from lhg_jax.faces.fits import PortraitFit, VideoFit
-from lhg_jax.faces.following import follow
+from lhg_jax.faces.face_tracking import follow
+from lhg_jax.faces.tracking_result import PortraitFit, VideoFit
 from lhg_jax.media import Frame
 from lhg_jax.motion import CoefficientSpace
+from lhg_jax.util import interop
+from lhg_jax.util.errors import UserError
 
 BATCH = 16  # faces given to the network at once; crops are kept no longer than that
 
@@ -99,7 +99,7 @@ class NetworkTracker:
 
     def track_image(self, image: Image, face: int | None = None) -> NetworkPortrait:
         """Measures the face in an RGB image; arguments and errors are those of `LandmarkTracker`."""
-        box, warnings = fits.choose(detection.find_faces(image, detection.STILL_SIDES), face)
+        box, warnings = tracking_result.choose(detection.find_faces(image, detection.STILL_SIDES), face)
         landmarks = alignment.align(image, box, alignment.STILL)
         faces = _Faces(self.network)
         faces.see(image, landmarks)
@@ -113,11 +113,11 @@ class NetworkTracker:
         """Measures one face through a video; arguments and errors are those of `LandmarkTracker`."""
         faces = _Faces(self.network)
         sightings = follow(frames, on_frame, faces.see)
-        found = fits.require_face(sightings)
+        found = tracking_result.require_face(sightings)
         parameters, places = faces.measured()
         values = self.network.values(parameters, places)
-        motion = fits.to_motion(self.space, values, sightings)
-        return NetworkVideo(motion, found, fits.warnings_of(sightings), parameters, places)
+        motion = tracking_result.to_motion(self.space, values, sightings)
+        return NetworkVideo(motion, found, tracking_result.warnings_of(sightings), parameters, places)
 
 
 class _Faces:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.errors import MissingExtraError, UserError
 from lhg_jax.motion import DEEP3D, DEEP3D_CROP, Motion, load_motion
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 # Columns of `coeff`, as Deep3DFaceRecon gives them: id 80, exp 64, tex 80, angle 3, gamma 27, trans 3.
 COEFF_SIZE = 257

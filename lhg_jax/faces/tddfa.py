@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax import interop
 from lhg_jax.faces.alignment import Points
 from lhg_jax.faces.detection import Box, Image
 from lhg_jax.faces.network import NetworkTracker, Parameters, load_network
 from lhg_jax.motion import TDDFA, CoefficientSpace
+from lhg_jax.util import interop
 
 SIDE = 120  # of the crop, pixels
 POSE, SHAPE, EXPRESSION = slice(0, 12), slice(12, 52), slice(52, 62)

@@ -10,7 +10,7 @@ All have one signature:
   valid_BT: Frames that are not padding; only these are candidates.
   word_of_frame_BT: Which word is spoken (0 = none).
   temperature: tau > 0, dividing cosine similarities.
-  chunk: Rows of the similarity matrix in memory at a time (losses/streaming.py).
+  chunk: Rows of the similarity matrix in memory at a time (losses/blockwise.py).
 
 Candidates come from the whole batch, also where it is sharded over devices, if the loss runs under `jit`.
 """
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from lhg_jax.losses import streaming
+from lhg_jax.losses import blockwise
 from lhg_jax.losses.base import LossValue, as_float, masked_loss
 
 Features = Float[Array, "batch frame size"]
@@ -54,9 +54,9 @@ def _eq2(text_BTD, levels, anchors_BT, valid_BT, temperature, chunk, excluded=No
     """Eq. 2, with an optional rule of pairs to leave out of the denominator."""
     text_ND = _unit_rows(text_BTD, anchors_BT & valid_BT) / temperature
     banks = tuple(_unit_rows(level_BTD, valid_BT) for level_BTD in levels)
-    rule = streaming.Rule(streaming.LOG_SUM_EXP, _identity, excluded, chunk)
+    rule = blockwise.Rule(blockwise.LOG_SUM_EXP, _identity, excluded, chunk)
     columns = len(banks)
-    spread_N = streaming.reduce_rows(rule, text_ND, _interleave(banks), jnp.repeat(valid_BT.ravel(), columns))
+    spread_N = blockwise.reduce_rows(rule, text_ND, _interleave(banks), jnp.repeat(valid_BT.ravel(), columns))
     align_N = -(text_ND * banks[2]).sum(-1)
     terms = {"align": align_N.reshape(valid_BT.shape), "spread": spread_N.reshape(valid_BT.shape)}
     return masked_loss(terms, anchors_BT & valid_BT)
@@ -163,12 +163,12 @@ def ha2g(
     def inverse_distance(cosine):
         return 1 / (jnp.sqrt(jnp.maximum(2 - 2 * cosine, MIN_SQUARE)) + 1e-8)
 
-    rule = streaming.Rule(streaming.LOG_SUM_EXP, inverse_distance, None, chunk)
+    rule = blockwise.Rule(blockwise.LOG_SUM_EXP, inverse_distance, None, chunk)
     text_ND = _unit_rows(text_BTD, valid_BT)
 
     def cross_entropy(level_BTD):
         level_ND = _unit_rows(level_BTD, valid_BT)
-        total_N = streaming.reduce_rows(rule, text_ND, level_ND, valid_BT.ravel())
+        total_N = blockwise.reduce_rows(rule, text_ND, level_ND, valid_BT.ravel())
         return (total_N - inverse_distance((text_ND * level_ND).sum(-1))).reshape(valid_BT.shape)
 
     terms = {"pull": HA2G_PULL * cross_entropy(levels[2]), "push": -HA2G_PUSH * cross_entropy(levels[0])}
@@ -190,12 +190,12 @@ def infonce(
     Mean of two cross-entropies: text against all high-level features, and high level against all texts.
     """
     mask_BT = anchors_BT & valid_BT
-    rule = streaming.Rule(streaming.LOG_SUM_EXP, _identity, None, chunk)
+    rule = blockwise.Rule(blockwise.LOG_SUM_EXP, _identity, None, chunk)
     text_ND = _unit_rows(text_BTD, mask_BT) / math.sqrt(temperature)
     high_ND = _unit_rows(levels[2], mask_BT) / math.sqrt(temperature)
     positive_N = (text_ND * high_ND).sum(-1)
-    text_to_high = streaming.reduce_rows(rule, text_ND, high_ND, mask_BT.ravel()) - positive_N
-    high_to_text = streaming.reduce_rows(rule, high_ND, text_ND, mask_BT.ravel()) - positive_N
+    text_to_high = blockwise.reduce_rows(rule, text_ND, high_ND, mask_BT.ravel()) - positive_N
+    high_to_text = blockwise.reduce_rows(rule, high_ND, text_ND, mask_BT.ravel()) - positive_N
     terms = {"text_to_high": 0.5 * text_to_high, "high_to_text": 0.5 * high_to_text}
     return masked_loss({name: term.reshape(mask_BT.shape) for name, term in terms.items()}, mask_BT)
 
@@ -218,8 +218,8 @@ def siglip(
     mask_BT = anchors_BT & valid_BT
     text_ND = _unit_rows(text_BTD, mask_BT) / temperature
     high_ND = _unit_rows(levels[2], valid_BT)
-    rule = streaming.Rule(streaming.SUM_SOFTPLUS, lambda cosine: cosine + SIGLIP_BIAS, None, chunk)
-    pairs_N = streaming.reduce_rows(rule, text_ND, high_ND, valid_BT.ravel())
+    rule = blockwise.Rule(blockwise.SUM_SOFTPLUS, lambda cosine: cosine + SIGLIP_BIAS, None, chunk)
+    pairs_N = blockwise.reduce_rows(rule, text_ND, high_ND, valid_BT.ravel())
     positive_N = (text_ND * high_ND).sum(-1) + SIGLIP_BIAS
     terms = {"pairs": pairs_N.reshape(mask_BT.shape), "positive": -positive_N.reshape(mask_BT.shape)}
     return masked_loss(terms, mask_BT)

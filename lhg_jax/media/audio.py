@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.atomic import replacing
-from lhg_jax.errors import UserError
 from lhg_jax.media import libav
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.errors import UserError
 
 SAMPLE_RATE = 16_000  # Hz, of everything the model hears (DESIGN section 3)
 GAP_S = 0.05  # a jump of the time stamps above this is a real gap; below it, rounding of the container

@@ -6,9 +6,9 @@ import warnings
 import numpy as np
 from jaxtyping import UInt8
 
-from lhg_jax.errors import UserError
 from lhg_jax.media import libav
 from lhg_jax.media.video import read_frames
+from lhg_jax.util.errors import UserError
 
 
 def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lhg_jax.errors import MissingExtraError, UserError
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 try:
     import av

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.errors import UserError
 from lhg_jax.media import libav
 from lhg_jax.media.audio import SAMPLE_RATE, audio_frames
+from lhg_jax.util.errors import UserError
 
 # Codecs that go into mp4 as they are; everything else becomes AAC: PCM and Vorbis because mp4 players do not
 # know them, Opus and AC-3 because their encoder delay is lost on the way and the sound would lag.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax.errors import UserError
 from lhg_jax.media import libav
+from lhg_jax.util.errors import UserError
 
 # Containers whose packets carry a presentation time each; of others (AVI, transport and raw streams) only
 # the decoder knows which frames there are.

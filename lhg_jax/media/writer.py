@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax.atomic import replacing
-from lhg_jax.errors import UserError
 from lhg_jax.media import libav
 from lhg_jax.media.soundtrack import ArraySoundtrack, FileSoundtrack, Soundtrack
 from lhg_jax.media.video import probe
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.errors import UserError
 
 SUFFIXES = (".mp4", ".m4v", ".mov")
 ENCODERS = ("libx264", "libopenh264", "mpeg4")  # the first that this FFmpeg has

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from lhg_jax.atomic import replacing
 from lhg_jax.metrics.clip import Measured, Settings
 from lhg_jax.metrics.pairs import Pair
+from lhg_jax.util.atomic import replacing
 
 VERSION = 1  # of what is measured; a change makes old results unused
 

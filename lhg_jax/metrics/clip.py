@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lhg_jax.errors import MissingExtraError, UserError
 from lhg_jax.media import read_frames
 from lhg_jax.metrics import cpbd, csim, image, inception
 from lhg_jax.metrics import motion as motion_metrics
 from lhg_jax.metrics.pairs import Pair, batches, paired_frames
 from lhg_jax.motion import LANDMARK, Motion
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 BATCH = 16  # frames at once
 SYNTHETIC_NAME = re.compile(r"synthetic-(\d+)-(\d+)")  # names of data/synthetic.py
@@ -133,8 +133,8 @@ def _probe(name: str, motion: Motion, warnings: list[str]) -> dict[str, float]:
     if match is None:
         return {}
     try:
-        from lhg_jax.data.probes import probe
-        from lhg_jax.data.synthetic import synthesise
+        from lhg_jax.simulator.dyads import synthesise
+        from lhg_jax.simulator.rule_scores import probe
 
         dyad = synthesise(int(match[1]), int(match[2]))
     except (MissingExtraError, ImportError) as error:

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax import face_model, interop
+from lhg_jax import face_model
 from lhg_jax.face_model import FaceAnchor
 from lhg_jax.faces import identity
 from lhg_jax.media import Frame
 from lhg_jax.motion import Motion
+from lhg_jax.util import interop
 
 ARCFACE_SIDE = 112  # pixels a side that ArcFace sees
 STRIDE = 15  # frames; identity does not change from frame to frame, and an embedding costs 0.1 s

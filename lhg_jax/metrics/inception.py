@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from lhg_jax.errors import MissingExtraError, UserError
-from lhg_jax.models.weights import check_tree, load_weights
+from lhg_jax.util.errors import MissingExtraError, UserError
+from lhg_jax.weights import check_tree, load_weights
 
 SIZE = 299  # pixels a side that the network sees
 FEATURES = 2048
@@ -221,7 +221,7 @@ def _read(path: str | os.PathLike) -> Mapping[str, np.ndarray]:
     if Path(path).suffix == ".safetensors":
         return load_weights(path)[0]  # flat: names of PyTorch have dots, not slashes
     try:
-        from lhg_jax.torch_modules.checkpoints import read_state
+        from lhg_exporters.checkpoints import read_state
     except ImportError:
         raise MissingExtraError(f"{path}: reading .pth files", "torch") from None
     return {name: tensor.detach().numpy() for name, tensor in read_state(path).items()}

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from lhg_jax.errors import UserError
+from lhg_jax.util.errors import UserError
 
 # Scores that the MM '23 report (Chang et al.) prints for the three rows of its Table 1. They do not follow
 # from ranking those rows (which gives 15, 17, 22): they come from a larger table or another rule. The metrics

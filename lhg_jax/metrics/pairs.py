@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from lhg_jax.errors import UserError
 from lhg_jax.media import read_frames
+from lhg_jax.util.errors import UserError
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 # A codec or a resampler may add or drop a frame at the end; more means that the clips do not correspond.

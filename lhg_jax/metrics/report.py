@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from lhg_jax.atomic import replacing
 from lhg_jax.metrics import cache, plots
 from lhg_jax.metrics.leaderboard import LISTENING, PAPER_SCORES, Leaderboard, Row, rank_teams
 from lhg_jax.metrics.page import PAGE
 from lhg_jax.metrics.summary import Summary
 from lhg_jax.metrics.table import EXP_UNIT, POSE_UNIT, TRACKER, describe, number, write_latex
 from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion
+from lhg_jax.util.atomic import replacing
 
 MAX_EMBEDDED = 48_000_000  # bytes of video in the page; clips beyond are linked, and the page must stay put
 CURVE_POINTS = 600  # of each curve, at most
@@ -187,7 +187,7 @@ def _curves(folder: Path, name: str) -> dict[str, Any] | None:
 
 def _shown(motion: Motion) -> dict[str, np.ndarray]:
     """What people look at first: head angles in degrees, smile and blink as shares of a full one."""
-    from lhg_jax.data.probes import controls
+    from lhg_jax.simulator.rule_scores import controls
 
     actions, angles = controls(motion), np.rad2deg(motion.part("angle"))
     angle_rows = dict(zip(("pitch, °", "yaw, °", "roll, °"), angles.T, strict=True))

@@ -4,8 +4,8 @@ import dataclasses
 import os
 from collections.abc import Mapping
 
-from lhg_jax.atomic import replacing
 from lhg_jax.metrics.leaderboard import LISTENING, Leaderboard, Row, is_missing
+from lhg_jax.util.atomic import replacing
 
 TRACKER = "landmark (dlib 68 points, spectral face model)"
 EXP_UNIT = "interocular distances"

@@ -2,4 +2,4 @@
 
 from lhg_jax.models.listener import Listener, ListenerConfig, ListenerOutput
 from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener
-from lhg_jax.models.weights import check_tree, load_weights, save_weights
+from lhg_jax.weights import check_tree, load_weights, save_weights

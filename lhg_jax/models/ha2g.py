@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lhg_jax.errors import UserError
 from lhg_jax.features import MEL_BANDS
 from lhg_jax.models.audio_encoder import LEVELS, STRIDES, AudioEncoder
 from lhg_jax.models.text_encoder import TextEncoder
-from lhg_jax.models.weights import check_tree
+from lhg_jax.util.errors import UserError
+from lhg_jax.weights import check_tree
 
 StateDict = Mapping[str, np.ndarray]
 Path = tuple[str, ...]

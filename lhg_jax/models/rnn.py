@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from lhg_jax.errors import UserError
 from lhg_jax.features import Size
 from lhg_jax.models import rnn_kernels
+from lhg_jax.util.errors import UserError
 
 _NAME = re.compile(r"(weight|bias)_[ih]h_l\d+(_reverse)?")
 

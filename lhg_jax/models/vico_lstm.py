@@ -15,7 +15,7 @@ from lhg_jax.features import SpeakerFeatures
 from lhg_jax.models.listener import AnyArray, ListenerOutput, MotionScale, clip_lengths, mask_features
 from lhg_jax.models.resnet_se import BatchNorm
 from lhg_jax.models.rnn import LSTMStack
-from lhg_jax.models.weights import check_tree
+from lhg_jax.weights import check_tree
 
 LAYER_NORM_EPSILON = 1e-5
 DENSE = {  # ours: official

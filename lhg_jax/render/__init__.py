@@ -9,14 +9,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lhg_jax import registry
-from lhg_jax.errors import UserError
+from lhg_jax.util import registry
+from lhg_jax.util.errors import UserError
 
 # Name -> "module:function"; the function takes the path of the weights, or None where none were named.
 RENDERERS: dict[str, str] = {
-    "mesh": "lhg_jax.render.mesh:load",
+    "mesh": "lhg_jax.render.mesh.renderer:load",
     "pirenderer": "lhg_jax.render.pirenderer:load",
-    "faceshop": "lhg_jax.render.faceshop:load",
+    "faceshop": "lhg_jax.render.faceshop.renderer:load",
 }
 
 

@@ -14,10 +14,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax import interop
-from lhg_jax.errors import UserError
 from lhg_jax.motion import DEEP3D_CROP, FRAME_RATE, Motion, require_same_space
 from lhg_jax.render.paste import Paste, Square
+from lhg_jax.util import interop
+from lhg_jax.util.errors import UserError
 
 SIZE = 256  # of the network's images, pixels
 RADIUS = 13  # frames of motion before and after the one to draw

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lhg_jax import registry
-from lhg_jax.errors import UserError
+from lhg_jax.util import registry
+from lhg_jax.util.errors import UserError
 
 Restorer = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax import interop
-from lhg_jax.errors import UserError
+from lhg_jax.util import interop
+from lhg_jax.util.errors import UserError
 
 OVERLAP_FRAMES = 2  # of neighbouring tiles; more costs time, less shows where they meet
 OVERLAP_PIXELS = 20  # of the input

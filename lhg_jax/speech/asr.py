@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int16
 
-from lhg_jax.errors import MissingExtraError
 from lhg_jax.speech.log_mel import SAMPLE_RATE
 from lhg_jax.speech.words import Word
+from lhg_jax.util.errors import MissingExtraError
 
 Progress = Callable[[float], None]
 

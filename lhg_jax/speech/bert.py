@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from lhg_jax.errors import UserError
 from lhg_jax.speech.bert_files import (
     ACTIVATIONS,
     BertConfig,
@@ -20,6 +19,7 @@ from lhg_jax.speech.bert_files import (
     minilm_folder,
     read_config,
 )
+from lhg_jax.util.errors import UserError
 
 LENGTHS = (32, 128, 256)  # padded numbers of pieces: at most three compilations
 CONTEXT = 48  # pieces that a window of a long transcript sees on each side of its own

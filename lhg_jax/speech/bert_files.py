@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from lhg_jax.errors import MissingExtraError, UserError
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gelu": functools.partial(jax.nn.gelu, approximate=False),

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from lhg_jax.errors import UserError
 from lhg_jax.features import MEL_BANDS, mel_steps
 from lhg_jax.motion import FRAME_RATE
+from lhg_jax.util.errors import UserError
 
 SAMPLE_RATE = 16000  # Hz
 FFT_SIZE = 1024  # samples; also the length of the window

@@ -8,7 +8,7 @@ fits into a frame, so the published differences are rounding noise; here those 2
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.errors import UserError
+from lhg_jax.util.errors import UserError
 
 SAMPLE_RATE = 44_100  # Hz; the published 45 columns exist at this rate only
 FRAME_SAMPLES = SAMPLE_RATE // 30

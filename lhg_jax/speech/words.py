@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from lhg_jax.errors import UserError
 from lhg_jax.motion import FRAME_RATE
+from lhg_jax.util.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,9 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from lhg_jax.config import CheckpointConfig
-from lhg_jax.errors import UserError
-from lhg_jax.progress import warn
 from lhg_jax.training.state import TrainState
+from lhg_jax.util.errors import UserError
+from lhg_jax.util.progress import warn
 
 DataState = dict[str, Any]  # JSON
 

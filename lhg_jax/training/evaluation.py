@@ -15,21 +15,21 @@ from lhg_jax.config import TrainConfig
 from lhg_jax.data.pipeline import eval_batches, to_devices
 from lhg_jax.data.records import RecordSource
 from lhg_jax.data.schema import Example
-from lhg_jax.errors import MissingExtraError
 from lhg_jax.features import SpeakerFeatures
-from lhg_jax.generate import generate
+from lhg_jax.listener_checkpoint import MAX_WORDS, OVERLAP, WINDOW
 from lhg_jax.metrics.frechet import Moments, frechet_distance
 from lhg_jax.motion import CoefficientSpace
-from lhg_jax.pretrained import MAX_WORDS, OVERLAP, WINDOW
-from lhg_jax.progress import warn
 from lhg_jax.training.compiler import compiler_options
 from lhg_jax.training.objective import EvalSums, coefficient_groups, measure
 from lhg_jax.training.sharding import batch_sharding, on_host, replicated
 from lhg_jax.training.state import TrainState
 from lhg_jax.training.step import eval_step
+from lhg_jax.util.errors import MissingExtraError
+from lhg_jax.util.progress import warn
+from lhg_jax.windowed_inference import generate
 
 if TYPE_CHECKING:
-    from lhg_jax.data.benchmark import TestClip
+    from lhg_jax.simulator.benchmark import TestClip
 
 
 class Evaluation:
@@ -74,7 +74,7 @@ class Evaluation:
             self._dyads = synthetic_dyads(self._source, self._config.data.probe_clips)
         if not self._dyads:
             return {}
-        from lhg_jax.data.benchmark import score
+        from lhg_jax.simulator.benchmark import score
 
         scores = score(lambda clip: self._listen(variables, clip.example), self._dyads)
         return {f"probe_{name}": value for name, value in scores.items() if np.isfinite(value)}
@@ -126,8 +126,8 @@ def synthetic_dyads(source: RecordSource, count: int) -> "list[TestClip]":
 
     Empty, with a warning, where the simulator is not installed or no longer makes the clips of the folder.
     """
-    from lhg_jax.data.benchmark import TestClip
-    from lhg_jax.data.synthetic import synthesise
+    from lhg_jax.simulator.benchmark import TestClip
+    from lhg_jax.simulator.dyads import synthesise
 
     clips = []
     for number in range(min(count, len(source))):

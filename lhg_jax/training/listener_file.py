@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from lhg_jax.config import TrainConfig, to_json
 from lhg_jax.data.records import RecordSource
-from lhg_jax.pretrained import ListenerModel, save_listener
+from lhg_jax.listener_checkpoint import ListenerModel, save_listener
 from lhg_jax.training.sharding import on_host
 from lhg_jax.training.state import TrainState
 

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lhg_jax.errors import UserError
-from lhg_jax.progress import console, warn
 from lhg_jax.training.step import Metrics
+from lhg_jax.util.errors import UserError
+from lhg_jax.util.progress import console, warn
 
 COUNTERS = ("skipped", "skipped_in_a_row")
 

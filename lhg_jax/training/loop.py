@@ -6,19 +6,19 @@ from pathlib import Path
 
 import jax
 
-from lhg_jax.atomic import replacing
 from lhg_jax.config import TrainConfig, to_json
 from lhg_jax.data.pipeline import TrainStream, to_devices
 from lhg_jax.data.records import open_source
-from lhg_jax.progress import console
 from lhg_jax.training.checkpoints import Checkpoints
+from lhg_jax.training.distributed import StopRequest
 from lhg_jax.training.listener_file import NAME, ListenerFile
 from lhg_jax.training.logs import NoWriter, StepLog, open_writer, progress_bar
-from lhg_jax.training.processes import StopRequest
-from lhg_jax.training.run import Run, check_best, check_space
-from lhg_jax.training.samples import Samples
+from lhg_jax.training.setup import Run, check_best, check_space
 from lhg_jax.training.sharding import batch_sharding
 from lhg_jax.training.state import TrainState
+from lhg_jax.training.visualise import Samples
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.progress import console
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,11 +9,11 @@ from jaxtyping import Array, Float
 
 from lhg_jax.config import LossConfig
 from lhg_jax.data.schema import Batch
-from lhg_jax.errors import UserError
 from lhg_jax.losses import CONTRASTIVE, MOTION, LossValue
 from lhg_jax.models.listener import ListenerOutput
 from lhg_jax.motion import CoefficientSpace
 from lhg_jax.training.step import Metrics, Objective
+from lhg_jax.util.errors import UserError
 
 
 def losses(

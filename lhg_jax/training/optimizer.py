@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lhg_jax.config import OptimizerConfig
-from lhg_jax.errors import UserError
+from lhg_jax.util.errors import UserError
 
 PyTree = Any
 

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from lhg_jax.errors import UserError
 from lhg_jax.training.state import PyTree
+from lhg_jax.util.errors import UserError
 
 # Logical axis -> mesh axes. Clips are spread over all devices. Of each large parameter one axis is spread
 # over the devices that share a copy; everything else is on every device.

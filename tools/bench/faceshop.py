@@ -59,7 +59,7 @@ def balance(generator, pictures: int = 3) -> None:
     """Makes the pictures of random latents fill [-1, 1]: their mean becomes 0, their deviation 0.4."""
     import torch
 
-    from lhg_jax.torch_modules.faceshop_inversion import draw
+    from lhg_exporters.faceshop.inversion import draw
 
     with torch.no_grad():
         styles = generator.styles(torch.randn(pictures, 379))
@@ -75,9 +75,9 @@ def render(folder: Path, count: int) -> None:
     from faceshop_folder import make_person
 
     from lhg_jax.motion import DEEP3D
-    from lhg_jax.progress import peak_memory_mb
-    from lhg_jax.render.faceshop import FaceshopRenderer
-    from lhg_jax.render.faceshop_files import load_face_generator
+    from lhg_jax.render.faceshop.files import load_face_generator
+    from lhg_jax.render.faceshop.renderer import FaceshopRenderer
+    from lhg_jax.util.progress import peak_memory_mb
 
     rng = np.random.default_rng(0)
     portrait = rng.integers(0, 256, (512, 512, 3), np.uint8)
@@ -114,7 +114,7 @@ def invert(generator, options: Options) -> None:
     """Recovers a picture of a random latent; coefficients are known, z is not, the pose is 0.02 rad off."""
     import torch
 
-    from lhg_jax.torch_modules.faceshop_inversion import Search, Settings, draw, psnr_db
+    from lhg_exporters.faceshop.inversion import Search, Settings, draw, psnr_db
 
     torch.manual_seed(options.seed)
     latent, pose = torch.randn(379), torch.tensor([1.5, 1.7])

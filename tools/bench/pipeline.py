@@ -22,13 +22,13 @@ import numpy as np
 
 from lhg_jax.config import TrainConfig, load_config
 from lhg_jax.data.augment import augment
-from lhg_jax.data.dataset import write_dataset
-from lhg_jax.data.jobs import make_clips, remove_clips
 from lhg_jax.data.pipeline import TrainStream, random_crop, to_devices
 from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.data.schema import ClipInfo, Example, decode, stack
 from lhg_jax.features import SpeakerFeatures, mel_steps
 from lhg_jax.motion import FRAME_RATE, LANDMARK
+from lhg_jax.preparation.clip_jobs import make_clips, remove_clips
+from lhg_jax.preparation.dataset import write_dataset
 from lhg_jax.training.loop import Run
 from lhg_jax.training.sharding import batch_sharding
 

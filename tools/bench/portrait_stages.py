@@ -20,8 +20,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from lhg_jax import interop
-from lhg_jax.progress import peak_memory_mb
+from lhg_jax.util import interop
+from lhg_jax.util.progress import peak_memory_mb
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Bench:
 
 
 def pirenderer():
-    from lhg_jax.torch_modules.pirenderer import PIRenderer
+    from lhg_exporters.pirenderer.network import PIRenderer
 
     return PIRenderer()
 
 
 def rvrt(width: int, enlarges: bool, inputs: int, groups: tuple[int, ...]):
-    from lhg_jax.torch_modules.rvrt import RVRT, RVRTConfig
+    from lhg_exporters.rvrt.network import RVRT, RVRTConfig
 
     return RVRT(RVRTConfig(width, enlarges, inputs, groups))
 
@@ -75,7 +75,7 @@ def official_file(bench: Bench, path: Path) -> None:
 
 def measure(bench: Bench, rounds: int, threads: int, folder: Path) -> str:
     """Cells of the table."""
-    from lhg_jax.torch_modules import load_export
+    from lhg_exporters import load_export
     from tools.bench.stages import in_turns  # imports PyTorch, which is no part of the memory
     from tools.export_stage import write_onnx
 

@@ -21,11 +21,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from lhg_jax import interop
-from lhg_jax.torch_modules import Export
-from lhg_jax.torch_modules.iresnet import DEPTHS, IResNet
-from lhg_jax.torch_modules.mobilenet import MobileNet
-from lhg_jax.torch_modules.recon_net import ReconNet
+from lhg_exporters import Export
+from lhg_exporters.faces.iresnet import DEPTHS, IResNet
+from lhg_exporters.faces.mobilenet import MobileNet
+from lhg_exporters.faces.recon_net import ReconNet
+from lhg_jax.util import interop
 from tools.export_stage import write_onnx
 
 

@@ -1,0 +1,1 @@
+"""Networks of trackers and of face identity, under the keys of their official checkpoints."""

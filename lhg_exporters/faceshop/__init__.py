@@ -1,0 +1,1 @@
+"""3DFaceShop's networks, under the keys of its official checkpoint."""

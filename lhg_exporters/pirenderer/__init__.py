@@ -1,0 +1,1 @@
+"""PIRenderer's networks, under the keys of its official checkpoint."""

@@ -1,0 +1,1 @@
+"""RVRT's networks, under the keys of its official checkpoints."""

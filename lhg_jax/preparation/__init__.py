@@ -1,0 +1,1 @@
+"""From recordings, published data sets and the simulator to clips on disk."""

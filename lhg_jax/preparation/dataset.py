@@ -1,0 +1,199 @@
+"""From clip files to a data set: shards, metadata, and the files that TFDS wants."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lhg_jax.data.records import (
+    METADATA,
+    Metadata,
+    Moments,
+    RecordSource,
+    read_metadata,
+    write_metadata,
+    write_shard,
+)
+from lhg_jax.data.schema import ClipInfo, decode, decode_info
+from lhg_jax.motion import SPACES, CoefficientSpace
+from lhg_jax.preparation.clip_jobs import Job, clip_path
+from lhg_jax.preparation.tfds_files import shard_name, write_dataset_info
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.errors import UserError
+
+CLIPS_PER_SHARD = 16
+TRAINING = "train"
+
+
+@dataclasses.dataclass
+class SplitContents:
+    """What went into the shards of one split.
+
+    Attributes:
+      infos, frames, keys: of each clip, in order.
+      shards, lengths: file names, and how many clips each holds.
+      speaker, listener: moments of the coefficients of their valid frames.
+    """
+
+    infos: list[ClipInfo]
+    frames: list[int]
+    keys: list[str]
+    shards: list[str]
+    lengths: list[int]
+    speaker: Moments
+    listener: Moments
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """A folder of clips, finished.
+
+    Attributes:
+      folder, name: where, and its name for TFDS.
+      splits: by name.
+      metadata: of each split, as saved.
+    """
+
+    folder: Path
+    name: str
+    splits: dict[str, SplitContents]
+    metadata: dict[str, Metadata]
+
+
+def is_complete(folder: Path, jobs: Sequence[Job]) -> bool:
+    """Whether the folder holds the clips of these jobs and no others, in this order."""
+    wanted = {split: [job.key for job in some] for split, some in by_split(jobs).items()}
+    return bool(jobs) and wanted == {split: metadata.keys for split, metadata in _present(folder).items()}
+
+
+def require_same_origin(folder: Path, source: str, seed: int) -> None:
+    """Raises `UserError` where the folder holds a data set that was made of something else."""
+    for split, metadata in _present(folder).items():
+        if (metadata.source, metadata.seed) != (source, seed):
+            raise UserError(
+                f"{folder}: holds clips of {metadata.source} (split {split}, seed {metadata.seed}); "
+                "choose another --out"
+            )
+
+
+def reuse_clips(folder: Path, jobs: Sequence[Job], clips: Path) -> None:
+    """Takes finished clips out of the folder's present shards, so that they need not be made again."""
+    wanted = {job.key for job in jobs}
+    for metadata in _present(folder).values():
+        source = RecordSource(folder, metadata)
+        for number, key in enumerate(metadata.keys):
+            if key in wanted and not clip_path(clips, key).exists():
+                with replacing(clip_path(clips, key)) as temporary:
+                    temporary.write_bytes(source.record(number))
+
+
+def write_dataset(
+    folder: Path, name: str, jobs: Sequence[Job], clips: Path, source: str, seed: int
+) -> DataSet:
+    """Writes the finished clips of `jobs`, in their order, in place of what the folder held before.
+
+    Args:
+      folder: of the data set.
+      name: of the data set, for TFDS.
+      jobs: all of them, run.
+      clips: folder of the clip files.
+      source, seed: see `records.Metadata`.
+
+    Raises:
+      UserError: none of the clips can be used, or they are in different spaces.
+    """
+    done = [job for job in jobs if clip_path(clips, job.key).exists()]
+    if not done:
+        raise UserError(f"{folder}: no clip can be used (the report says why)")
+    space = _common_space(done, clips)
+    old = {shard for split in _present(folder).values() for shard in split.shards}
+    (folder / METADATA).unlink(missing_ok=True)  # from here on the folder is unfinished
+    splits = {
+        split: _write_split(folder, name, split, some, clips, space) for split, some in by_split(done).items()
+    }
+    for shard in old - {shard for split in splits.values() for shard in split.shards}:
+        (folder / shard).unlink(missing_ok=True)
+    metadata = _metadata(splits, source, seed)
+    write_dataset_info(folder, name, {split: (metadata[split], splits[split].lengths) for split in splits})
+    write_metadata(folder, metadata)
+    return DataSet(folder, name, splits, metadata)
+
+
+def by_split(jobs: Sequence[Job]) -> Mapping[str, list[Job]]:
+    """Jobs in groups, both in order."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.split, []).append(job)
+    return groups
+
+
+def _present(folder: Path) -> Mapping[str, Metadata]:
+    """The splits whose shards are all there."""
+    splits = read_metadata(folder) if (folder / METADATA).is_file() else {}
+    return {
+        n: split for n, split in splits.items() if all((folder / shard).is_file() for shard in split.shards)
+    }
+
+
+def _common_space(jobs: Sequence[Job], clips: Path) -> CoefficientSpace:
+    infos = [decode_info(clip_path(clips, job.key).read_bytes(), 0) for job in jobs]
+    for info in infos:
+        if info.space != infos[0].space:
+            raise UserError(
+                f"clip {infos[0].uuid} is in space {infos[0].space!r} but clip {info.uuid} is in space "
+                f"{info.space!r}"
+            )
+    return SPACES[infos[0].space]
+
+
+def _write_split(
+    folder: Path, name: str, split: str, jobs: Sequence[Job], clips: Path, space: CoefficientSpace
+) -> SplitContents:
+    groups = [jobs[first : first + CLIPS_PER_SHARD] for first in range(0, len(jobs), CLIPS_PER_SHARD)]
+    contents = SplitContents(
+        infos=[],
+        frames=[],
+        keys=[job.key for job in jobs],
+        shards=[shard_name(name, split, number, len(groups)) for number in range(len(groups))],
+        lengths=[len(group) for group in groups],
+        speaker=Moments.empty(space.size),
+        listener=Moments.empty(space.size),
+    )
+    for shard, group in zip(contents.shards, groups, strict=True):
+        write_shard(folder / shard, _records(group, clips, contents))
+    return contents
+
+
+def _records(jobs: Sequence[Job], clips: Path, contents: SplitContents) -> Iterator[bytes]:
+    """The records of one shard; what they hold is added to `contents` on the way."""
+    for job in jobs:
+        record = clip_path(clips, job.key).read_bytes()
+        example, info = decode(record, 0), decode_info(record, 0)
+        contents.infos.append(info)
+        contents.frames.append(example.features.frames)
+        contents.listener.add(example.target[example.features.valid])
+        if example.features.has_motion:
+            contents.speaker.add(example.features.motion[example.features.valid])
+        yield record
+
+
+def _metadata(splits: Mapping[str, SplitContents], source: str, seed: int) -> dict[str, Metadata]:
+    """Held-out clips stay out of the statistics where there are clips for training."""
+    fitted = [splits[TRAINING]] if TRAINING in splits else list(splits.values())
+    moments = Moments.empty(fitted[0].listener.total.size)
+    for split in fitted:
+        for some in (split.speaker, split.listener):
+            moments.merge(some)
+    return {
+        name: Metadata(
+            space=split.infos[0].space,
+            source=source,
+            seed=seed,
+            frames=split.frames,
+            uuids=[info.uuid for info in split.infos],
+            keys=split.keys,
+            shards=split.shards,
+            mean=moments.mean.tolist(),
+            std=moments.std.tolist(),
+        )
+        for name, split in splits.items()
+    }

@@ -1,0 +1,184 @@
+"""From the files of one conversation to an example: motion of both people, sound and words of the speaker."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from lhg_jax import faces, media
+from lhg_jax.data.schema import ClipInfo, Example, assemble
+from lhg_jax.faces.precomputed import read_coefficients
+from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion, require_same_space
+from lhg_jax.preparation.clip_files import ClipFiles
+from lhg_jax.speech.asr import RECOGNISERS
+from lhg_jax.speech.bert import shared_encoder
+from lhg_jax.speech.extract import extract_speech
+from lhg_jax.speech.vico_compat import SAMPLE_RATE as VICO_SAMPLE_RATE
+from lhg_jax.speech.vico_compat import vico_audio
+from lhg_jax.speech.words import read_transcript, to_json
+from lhg_jax.util.errors import UserError, about
+
+RECIPE_VERSION = 1  # raised when the same files would give other clips: old clips are then made again
+LENGTH_TOLERANCE = 2  # frames by which the two videos may differ, and the sound from them without a note
+FPS_TOLERANCE = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How clips are made of files.
+
+    Attributes:
+      asr: name in `speech.asr.RECOGNISERS`, for clips without a transcript.
+      audio: `full`, or `vico_compat` for the baseline's 45 columns in place of the 39 MFCC.
+    """
+
+    asr: str = "pocketsphinx"
+    audio: str = "full"
+
+
+@dataclasses.dataclass(frozen=True)
+class MediaJob:
+    """A clip to be made of media files; see `jobs.Job`."""
+
+    clip: ClipFiles
+    recipe: Recipe
+    key: str
+
+    @classmethod
+    def plan(cls, clip: ClipFiles, recipe: Recipe) -> "MediaJob":
+        """The key changes with the recipe, the annotations and each file's name, size and date."""
+        stats = [os.stat(path) for path in clip.paths()]
+        stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+        text = repr((RECIPE_VERSION, clip, recipe, stamps))
+        return cls(clip, recipe, hashlib.sha256(text.encode()).hexdigest()[:24])
+
+    @property
+    def uuid(self) -> str:
+        """Name of the clip."""
+        return self.clip.uuid
+
+    @property
+    def split(self) -> str:
+        """Name of the split."""
+        return self.clip.split
+
+    def make(self) -> tuple[Example, ClipInfo]:
+        """See `extract`."""
+        return extract(self.clip, self.recipe)
+
+
+def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
+    """Reads and measures everything; what is cheap to find wrong is looked at before faces are tracked.
+
+    Raises:
+      UserError: a file cannot be used, a face is not found, or the two people's lengths or spaces differ.
+    """
+    notes: list[str] = []
+    sound = clip.sound or clip.speaker
+    if sound is None:
+        raise UserError("neither the speaker's sound nor a video of the speaker")
+    wave = media.read_audio(sound)
+    _compare_videos(clip, notes)
+    speaker = _motion(clip.speaker_coefficients, clip.speaker, notes)
+    listener = _motion(clip.listener_coefficients, clip.listener, notes)
+    require_same_space("the speaker's motion", speaker.space, "the listener's motion", listener.space)
+    frames = _common_length(len(speaker), len(listener), notes)
+    _compare_sound(len(wave) / media.SAMPLE_RATE * FRAME_RATE, frames, notes)
+    words = read_transcript(clip.transcript) if clip.transcript else RECOGNISERS[recipe.asr](wave)
+    example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
+    features = example.features.replace(mfcc=AUDIO[recipe.audio](sound, frames, example.features.mfcc))
+    measured = "precomputed" if clip.listener_coefficients else "tracked"
+    info = ClipInfo(
+        uuid=clip.uuid,
+        video_id=clip.video_id,
+        speaker_id=clip.speaker_id,
+        listener_id=clip.listener_id,
+        attitude=clip.attitude,
+        space=listener.space.name,
+        motion_source=measured,
+        transcript=to_json(words),
+        notes="\n".join(notes),
+    )
+    return dataclasses.replace(example, features=features), info
+
+
+def _compare_videos(clip: ClipFiles, notes: list[str]) -> None:
+    """Looks at both videos without decoding them, as far as they are there."""
+    lengths = []
+    for path in (clip.speaker, clip.listener):
+        if path is None:
+            continue
+        info = media.probe(path)
+        if not info.has_video:
+            raise UserError(f"{path}: has no video")
+        if abs(info.fps - FRAME_RATE) > FPS_TOLERANCE:
+            notes.append(f"{path.name}: {info.fps:.2f} frames/s, resampled to {FRAME_RATE:.0f}")
+        lengths.append(round(info.video_end_s * FRAME_RATE))
+    if len(lengths) == 2 and abs(lengths[0] - lengths[1]) > LENGTH_TOLERANCE:
+        raise UserError(_unequal(*lengths))
+
+
+def _motion(coefficients: Path | None, video: Path | None, notes: list[str]) -> Motion:
+    """At 30 frames/s: read where it is precomputed, else tracked."""
+    if coefficients is not None:
+        motion = read_coefficients(coefficients)
+        return motion if video is None else _at_frame_rate(motion, media.probe(video), coefficients)
+    assert video is not None  # the listing sees to it
+    with about(video):
+        fit = faces.get_tracker(LANDMARK).track_video(media.read_frames(video))
+    notes += [f"{video.name}: {warning}" for warning in fit.warnings]
+    return fit.motion
+
+
+def _at_frame_rate(motion: Motion, video: media.MediaInfo, path: Path) -> Motion:
+    """One row of coefficients belongs to one frame of the video, whatever its rate."""
+    if abs(len(motion) - video.frames) > LENGTH_TOLERANCE:
+        raise UserError(f"{path}: {len(motion)} rows, but the video has {video.frames} frames")
+    if abs(video.fps - FRAME_RATE) <= FPS_TOLERANCE:
+        return motion
+    original = dataclasses.replace(motion, fps=video.fps)
+    count = max(1, round(len(motion) / video.fps * FRAME_RATE))
+    times_s = (np.arange(count) + 0.5) / FRAME_RATE
+    nearest = np.minimum((times_s * video.fps).astype(int), len(motion) - 1)
+    return Motion(motion.space, original.at_times(times_s), FRAME_RATE, motion.seen[nearest])
+
+
+def _common_length(speaker: int, listener: int, notes: list[str]) -> int:
+    if abs(speaker - listener) > LENGTH_TOLERANCE:
+        raise UserError(_unequal(speaker, listener))
+    if speaker != listener:
+        notes.append(f"speaker {speaker} frames, listener {listener}: the longer one is cut")
+    return min(speaker, listener)
+
+
+def _unequal(speaker: int, listener: int) -> str:
+    return f"unequal lengths: speaker {speaker} frames, listener {listener} (at 30/s)"
+
+
+def _compare_sound(sound: float, frames: int, notes: list[str]) -> None:
+    """Both lengths in frames."""
+    if abs(sound - frames) > LENGTH_TOLERANCE:
+        mended = "filled up with silence" if sound < frames else "cut"
+        notes.append(f"sound of {sound:.0f} frames for {frames} frames of video: {mended}")
+
+
+def _full_audio(_: Path, frames: int, mfcc: Float[np.ndarray, "frames 39"]) -> Float[np.ndarray, "frames 39"]:
+    """MFCC of the whole sound (`speech.mfcc`)."""
+    return mfcc
+
+
+def _vico_audio(
+    sound: Path, frames: int, _: Float[np.ndarray, "frames 39"]
+) -> Float[np.ndarray, "frames 45"]:
+    """The baseline's columns, of the sound at the rate that they need."""
+    return vico_audio(media.read_audio(sound, VICO_SAMPLE_RATE), frames)
+
+
+AUDIO: dict[str, Callable[[Path, int, np.ndarray], np.ndarray]] = {
+    "full": _full_audio,
+    "vico_compat": _vico_audio,
+}

@@ -1,0 +1,1 @@
+"""Simulated conversations: voices, speakers, listeners that follow known rules, and rule scores."""

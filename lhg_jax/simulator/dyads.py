@@ -1,0 +1,98 @@
+"""Synthetic dyads: a speaker and a listener with known rules, made from a seed and nothing else."""
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from lhg_jax.motion import FRAME_RATE, Motion
+from lhg_jax.simulator.rules import Event, ListenerParams, Style, listener_motion, random_style
+from lhg_jax.simulator.speaker import SpeakerParams, speaker_motion
+from lhg_jax.simulator.speech import SAMPLE_RATE, Speech, SpeechParams, say
+from lhg_jax.speech.words import Word
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class DyadParams:
+    """Everything that can be set in the simulator."""
+
+    speech: SpeechParams = dataclasses.field(default_factory=SpeechParams)
+    speaker: SpeakerParams = dataclasses.field(default_factory=SpeakerParams)
+    listener: ListenerParams = dataclasses.field(default_factory=ListenerParams)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dyad:
+    """One conversation of 8-20 s.
+
+    Attributes:
+      uuid: names seed and index.
+      wave: 16 kHz mono in [-1, 1], speech with room noise.
+      words: what is said and when.
+      speaker, listener: motions at 30 frames/s in the LANDMARK space, equally long, as long as the wave.
+      style, attitude: of the listener.
+      events: what the rules answered, and how (rules.Event).
+      speech: everything known about the speech: pitch, phrases, sentiment of the words.
+      params: of the listener's rules.
+    """
+
+    uuid: str
+    wave: Float[np.ndarray, "samples"]
+    words: list[Word]
+    speaker: Motion
+    listener: Motion
+    style: Style
+    attitude: str
+    events: tuple[Event, ...]
+    speech: Speech
+    params: ListenerParams
+
+
+_DEFAULT = DyadParams()
+
+
+def synthesise(seed: int, index: int, params: DyadParams = _DEFAULT) -> Dyad:
+    """Makes dyad `index` of the set `seed`: the same bytes in any order, process or number of workers.
+
+    Args:
+      seed: names the set; see `split_seed` for training, validation and test sets without overlap.
+      index: which dyad of the set, from 0.
+      params: of the simulator.
+
+    Raises:
+      MissingExtraError: without espeakng-loader (extra `synthetic`).
+    """
+    streams = np.random.SeedSequence([seed, index]).spawn(4)
+    for_speech, for_speaker, for_style, for_listener = (np.random.default_rng(stream) for stream in streams)
+    speech = say(for_speech, params.speech)
+    frames = round(len(speech.wave) / SAMPLE_RATE * FRAME_RATE)
+    speaker = speaker_motion(speech, frames, for_speaker, params.speaker)
+    style = random_style(for_style)
+    listener, events = listener_motion(speech, speaker, style, for_listener, params.listener)
+    return Dyad(
+        uuid=f"synthetic-{seed}-{index:06d}",
+        wave=speech.wave,
+        words=[Word(word.text, word.start_s, word.end_s) for word in speech.words],
+        speaker=speaker,
+        listener=listener,
+        style=style,
+        attitude=style.attitude,
+        events=events,
+        speech=speech,
+        params=params.listener,
+    )
+
+
+def dyads_for_hours(hours: float, params: DyadParams = _DEFAULT) -> int:
+    """How many dyads make up `hours` on average."""
+    return math.ceil(hours * 3600 / np.mean(params.speech.clip_s))
+
+
+def split_seed(seed: int, split: str) -> int:
+    """Seed of a split of the set `seed`; no two splits of any sets share a dyad. KeyError names them."""
+    if split not in SPLITS:
+        raise KeyError(f"no split {split!r}: there are {', '.join(SPLITS)}")
+    return len(SPLITS) * seed + SPLITS.index(split)

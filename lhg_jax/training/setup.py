@@ -1,0 +1,133 @@
+"""The compiled parts of a run: model, optimiser, step and evaluation on a mesh of devices."""
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from lhg_jax.config import StartConfig, TrainConfig
+from lhg_jax.data.pipeline import crop
+from lhg_jax.data.records import RecordSource
+from lhg_jax.data.schema import Batch, stack
+from lhg_jax.models.listener import Listener, ListenerConfig
+from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener
+from lhg_jax.motion import CoefficientSpace
+from lhg_jax.training.compiler import compiler_options
+from lhg_jax.training.evaluation import Evaluation
+from lhg_jax.training.flops import count_flops, peak_flops
+from lhg_jax.training.noise import make_noise
+from lhg_jax.training.objective import make_objective
+from lhg_jax.training.optimizer import make_optimizer
+from lhg_jax.training.sharding import abstract_sharded, create_sharded, make_mesh, replicated, state_sharding
+from lhg_jax.training.state import STEP_STREAM, TrainState, init_state
+from lhg_jax.training.step import train_step
+from lhg_jax.training.warm_start import start_variables, with_variables
+from lhg_jax.util.errors import UserError
+
+
+def build_model(config: ListenerConfig | ViCoConfig) -> nn.Module:
+    """The module that goes with a model's settings."""
+    return ViCoListener(config) if isinstance(config, ViCoConfig) else Listener(config)
+
+
+class Run:
+    """What `config` says, ready to be called."""
+
+    def __init__(self, config: TrainConfig, space: CoefficientSpace, held_out: RecordSource | None):
+        """Raises `UserError` for settings that do not fit together."""
+        check_batch(config)
+        self.config = config
+        self.mesh: Mesh = make_mesh(config.train.fsdp)
+        self.model = build_model(config.model)
+        self.optimizer = make_optimizer(config.optimizer, config.train.steps)
+        self._train_step = functools.partial(
+            train_step,
+            model=self.model,
+            objective=make_objective(config.loss, space),
+            optimizer=self.optimizer,
+            ema_decay=config.optimizer.ema_decay,
+            micro_batches=config.train.micro_batches,
+            perturb=make_noise(config.augment),
+        )
+        options = compiler_options(self.mesh.devices.flat[0].platform)
+        self.step = jax.jit(self._laid_out_step, donate_argnums=0, compiler_options=options)
+        self.evaluation = Evaluation(config, self.model, self.mesh, held_out) if held_out else None
+        # Made on the mesh: with several processes an array of one of them cannot be put on all devices.
+        make_key = jax.jit(
+            lambda: jax.random.fold_in(jax.random.key(config.train.seed), STEP_STREAM),
+            out_shardings=replicated(self.mesh),
+        )
+        self.key = make_key()
+
+    def fresh_state(self, source: RecordSource) -> TrainState:
+        """The state before the first step, spread over the mesh. Raises `UserError` for unfit weights."""
+        if self.config.start == StartConfig():
+            return create_sharded(self._creator(source), self.mesh)
+        found = start_variables(self.config, source.space, self.abstract_state(source).eval_variables)
+        return with_variables(create_sharded(self._creator(source), self.mesh), found, self.mesh)
+
+    def abstract_state(self, source: RecordSource) -> TrainState:
+        """Shapes and layout of the state, to restore a save into."""
+        return abstract_sharded(self._creator(source), self.mesh)
+
+    def flops(self, source: RecordSource) -> int:
+        """Model FLOPs of one step, without what `remat` computes twice."""
+        batch = self._example(source, self.config.train.batch_size)
+        return count_flops(self._train_step, self.abstract_state(source), batch, self.key)
+
+    def peak(self) -> float | None:
+        """FLOP/s of all devices together; None where it is not known."""
+        peak = peak_flops(self.mesh.devices.flat[0].device_kind)
+        return peak and peak * self.mesh.size
+
+    def _laid_out_step(self, state, batch, key):
+        """The step, with its results where the next one expects them."""
+        state, metrics = self._train_step(state, batch, key, remat=self.config.train.remat)
+        return jax.lax.with_sharding_constraint(
+            (state, metrics),
+            (state_sharding(self.mesh, state), jax.tree.map(lambda _: replicated(self.mesh), metrics)),
+        )
+
+    def _creator(self, source: RecordSource) -> Callable[[], TrainState]:
+        """`source` gives shapes and motion statistics."""
+        example = stack([crop(source[0], 0, self.config.data.crop_frames)])
+        mean, std = (np.asarray(x, np.float32) for x in (source.metadata.mean, source.metadata.std))
+        seed = self.config.train.seed
+        return functools.partial(init_state, self.model, self.optimizer, example, seed, mean, std)
+
+    def _example(self, source: RecordSource, size: int) -> Batch:
+        """Shapes of a batch."""
+        example = crop(source[0], 0, self.config.data.crop_frames)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), example)
+
+
+def check_batch(config: TrainConfig) -> None:
+    """Raises `UserError` where the batch does not divide into equal parts."""
+    loop, devices = config.train, jax.device_count()
+    if loop.micro_batches < 1 or loop.batch_size % (devices * loop.micro_batches):
+        raise UserError(
+            f"train.batch_size={loop.batch_size} does not divide by {devices} devices x "
+            f"train.micro_batches={loop.micro_batches}"
+        )
+    if config.data.eval_batch_size % devices:
+        raise UserError(
+            f"data.eval_batch_size={config.data.eval_batch_size} does not divide by {devices} devices"
+        )
+
+
+def check_space(config: TrainConfig, space: CoefficientSpace) -> None:
+    """Raises `UserError` where the model's number of coefficients is not that of the data."""
+    if config.model.coeff != space.size:
+        raise UserError(
+            f"model.coeff={config.model.coeff}, but {config.data.train} is in space {space.name!r} "
+            f"with {space.size} coefficients"
+        )
+
+
+def check_best(config: TrainConfig) -> None:
+    """Raises `UserError` where the best save is asked for and nothing is evaluated."""
+    if config.checkpoint.best and not config.data.evaluation:
+        raise UserError(f"checkpoint.best={config.checkpoint.best} needs held-out clips (data.evaluation)")

@@ -1,0 +1,1 @@
+"""Plumbing of every stage: atomic files, one-line errors, progress, workers, outside networks."""

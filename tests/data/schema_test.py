@@ -1,0 +1,118 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from clip_folder import make_folder, write_split
+from training_toy import random_example
+
+from lhg_jax.data import records
+from lhg_jax.data.schema import FIELDS, ClipInfo, decode, decode_info, encode
+from lhg_jax.motion import LANDMARK
+from lhg_jax.preparation.tfds_files import shard_name
+from lhg_jax.util.errors import UserError
+
+
+def test_record_round_trip():
+    example = random_example(np.random.default_rng(0), 11)
+    info = ClipInfo("clip ü", "v", "3", "4", "positive", "landmark", "tracked", '[{"word": "ü"}]', "a\nb")
+    record = encode(example, info)
+    stored = decode(record, 5)
+    assert decode_info(record, 5) == info
+    assert stored.index == 5
+    np.testing.assert_array_equal(stored.target, example.target)
+    for name in FIELDS:
+        value, expected = getattr(stored.features, name), getattr(example.features, name)
+        is_half = name in ("log_mel", "mfcc", "word_table")
+        assert value.shape == expected.shape, name
+        assert value.dtype == (np.float16 if is_half else expected.dtype), name
+        tolerance = 1e-3 if is_half else 0
+        np.testing.assert_allclose(value.astype(expected.dtype), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_equal_clips_are_equal_bytes():
+    """Protocol buffers promise no order of a map's keys, unless asked to."""
+    rng = np.random.default_rng(0)
+    example = random_example(rng, 6)
+    assert encode(example, ClipInfo("a")) == encode(example, ClipInfo("a"))
+
+
+@pytest.mark.parametrize("cut", [3, 40, -1])
+def test_damaged_record_is_named(cut):
+    record = encode(random_example(np.random.default_rng(0), 4), ClipInfo("a"))
+    with pytest.raises(UserError, match="record 7"):
+        decode(record[:cut], 7)
+
+
+def test_foreign_record_is_refused():
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    foreign = tf_example_pb2.Example()
+    foreign.features.feature["a"].int64_list.value.append(3)
+    with pytest.raises(UserError, match=r"record 0 holds \['a'\]: not a clip"):
+        decode(foreign.SerializeToString(), 0)
+
+
+def test_folder_round_trip(tmp_path):
+    examples = make_folder(tmp_path)
+    source = records.open_source(tmp_path)
+    assert len(source) == 3
+    assert source.space == LANDMARK
+    assert source.metadata.uuids == ["a0", "a1", "a2"]
+    assert source.metadata.frames == [9, 12, 7]
+    for i, example in enumerate(examples):
+        np.testing.assert_array_equal(source[i].target, example.target)
+        assert source[i].index == i
+        assert source.info(i).uuid == f"a{i}"
+
+
+def test_a_split_of_several_is_chosen_by_name(tmp_path):
+    rng = np.random.default_rng(2)
+    examples = [random_example(rng, count) for count in (5, 8, 6)]
+    splits = {s: write_split(tmp_path / "new", examples, s, s) for s in ("train", "ood")}
+    records.write_metadata(tmp_path / "new", splits)
+    assert records.open_source(tmp_path / "new" / "ood").metadata.uuids == ["ood0", "ood1", "ood2"]
+    with pytest.raises(UserError, match=r"several splits \(name one: .*new/train, .*new/ood\)"):
+        records.open_source(tmp_path / "new")
+    with pytest.raises(UserError, match=r"no split 'test'"):
+        records.open_source(tmp_path / "new" / "test")
+
+
+def test_moments_of_rows_in_any_pieces():
+    rows = np.random.default_rng(3).normal(3, 2, (50, 4)).astype(np.float32)
+    whole, other = records.Moments.empty(4), records.Moments.empty(4)
+    whole.add(rows[:13])
+    other.add(rows[13:])
+    whole.merge(other)
+    np.testing.assert_allclose(whole.mean, rows.mean(0, dtype=np.float64))
+    np.testing.assert_allclose(whole.std, rows.std(0, dtype=np.float64))
+
+
+def test_missing_unfinished_and_foreign_folders(tmp_path):
+    with pytest.raises(UserError, match=r"no prepared clips here \(write them with"):
+        records.open_source(tmp_path / "nothing")
+    make_folder(tmp_path)
+    (tmp_path / shard_name("test", "train", 1, 2)).unlink()
+    with pytest.raises(UserError, match=r"00001-of-00002: shard is missing"):
+        records.open_source(tmp_path)
+    (tmp_path / "metadata.json").write_text("{")
+    with pytest.raises(UserError, match=r"metadata.json: cannot be read"):
+        records.open_source(tmp_path)
+
+
+def test_metadata_of_other_length_is_refused(tmp_path):
+    make_folder(tmp_path)
+    metadata = records.read_metadata(tmp_path)["train"]
+    longer = dataclasses.replace(metadata, uuids=[*metadata.uuids, "b"])
+    records.write_metadata(tmp_path, {"train": longer})
+    with pytest.raises(UserError, match=r"3 clips, but metadata.json lists 4"):
+        records.open_source(tmp_path)
+
+
+def test_failed_shard_leaves_nothing(tmp_path):
+    def clips():
+        yield b"a record"
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        records.write_shard(tmp_path / "x", clips())
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from prepare_helpers import run
+
+from lhg_jax.data.records import open_source
+from lhg_jax.features import mel_steps
+from lhg_jax.simulator.dyads import split_seed, synthesise
+
+
+def test_prepared_clips_are_the_simulators_and_are_made_once(tmp_path, monkeypatch):
+    arguments = [
+        "--hours",
+        "0.008",
+        "--seed",
+        "3",
+        "--split",
+        "valid",
+        "--workers",
+        "1",
+        "--out",
+        tmp_path / "new",
+    ]
+    run(monkeypatch, *arguments)
+    source = open_source(str(tmp_path / "new"))
+    assert len(source) == len(source.metadata.uuids) >= 2
+    dyad = synthesise(split_seed(3, "valid"), 1)
+    example = source[1]
+    np.testing.assert_array_equal(example.target, dyad.listener.values)
+    np.testing.assert_array_equal(example.features.motion, dyad.speaker.values)
+    assert example.features.log_mel.shape == (mel_steps(len(dyad.listener)), 128)
+    assert source.metadata.uuids[1] == dyad.uuid
+
+    shards = sorted((tmp_path / "new").glob("*.array_record"))
+    made = [shard.stat().st_mtime_ns for shard in shards]
+    run(monkeypatch, *arguments)
+    assert [shard.stat().st_mtime_ns for shard in shards] == made
+
+
+@pytest.mark.parametrize("option", [("--hours", "0"), ("--seed", "-1"), ("--workers", "-2")])
+def test_options_without_sense(option, tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        run(monkeypatch, *option, "--out", tmp_path / "new")
+    assert exit_info.value.code == 2
+    assert "must be positive" in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+def test_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--hours", "0.01", "--out", tmp_path / "file" / "new")
+    assert "cannot be created" in capsys.readouterr().err

@@ -1,0 +1,197 @@
+import json
+
+import numpy as np
+import pytest
+
+from lhg_jax.speech.words import Word, frame_words, read_transcript
+from lhg_jax.util.errors import UserError
+
+SRT = """1
+00:00:01,000 --> 00:00:02,000
+<i>Hello</i> wide
+
+2
+00:01:00,500 --> 01:00:02,500 X1:40
+- it's
+"""
+VTT = """WEBVTT - a title
+
+NOTE a comment
+
+intro
+00:01.000 --> 00:02.000 align:start
+<v Ann>Hello wide
+
+01:00.500 --> 01:00:02.500
+it's
+"""
+LONG = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 3.5
+tiers? <exists>
+size = 3
+item []:
+    item [1]:
+        class = "TextTier"
+        name = "marks"
+        xmin = 0
+        xmax = 3.5
+        points: size = 1
+        points [1]:
+            number = 1.5
+            mark = "click"
+    item [2]:
+        class = "IntervalTier"
+        name = "phones"
+        xmin = 0
+        xmax = 3.5
+        intervals: size = 1
+        intervals [1]:
+            xmin = 0
+            xmax = 3.5
+            text = "h"
+    item [3]:
+        class = "IntervalTier"
+        name = "Words"
+        xmin = 0
+        xmax = 3.5
+        intervals: size = 4
+        intervals [1]:
+            xmin = 0
+            xmax = 1
+            text = ""
+        intervals [2]:
+            xmin = 1
+            xmax = 1.5
+            text = "say"
+        intervals [3]:
+            xmin = 1.5
+            xmax = 2e0
+            text = ""\"hi 5\"""
+        intervals [4]:
+            xmin = 2
+            xmax = 3.5
+            text = "sil"
+"""
+SHORT = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+0
+3.5
+<exists>
+1
+"IntervalTier"
+"utterance"
+0
+3.5
+2
+0
+1
+"ah, oh"
+1
+3.5
+""
+"""
+
+
+def write(tmp_path, name, content, encoding="utf-8"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+    return path
+
+
+def triples(words):
+    return [(word.text, round(word.start_s, 4), round(word.end_s, 4)) for word in words]
+
+
+CUES = [("Hello", 1.0, 1.5556), ("wide", 1.5556, 2.0), ("it's", 60.5, 3602.5)]
+WORDS = [{"word": "b", "start": 0.5, "end": 0.75}, {"text": "a", "start": 0.25, "end": 0.5, "probability": 1}]
+
+
+WORDS_WANTED = [("a", 0.25, 0.5), ("b", 0.5, 0.75)]
+SEGMENTS = [{"text": " ab c", "start": 0, "end": 3}]
+
+
+@pytest.mark.parametrize(
+    "name, content, want",
+    [
+        ("a.srt", SRT, CUES),
+        ("a.SRT", SRT.replace("\n", "\r\n"), CUES),
+        ("a.vtt", VTT, CUES),
+        ("a.vtt", "WEBVTT\n", []),
+        ("a.srt", "", []),
+        ("a.TextGrid", LONG, [("say", 1, 1.5), ('"hi', 1.5, 1.8333), ('5"', 1.8333, 2)]),
+        ("a.textgrid", SHORT, [("ah,", 0, 0.5), ("oh", 0.5, 1)]),
+        ("a.json", json.dumps(WORDS), WORDS_WANTED),
+        ("a.json", json.dumps({"segments": [{"text": "a b", "words": WORDS}]}), WORDS_WANTED),
+        ("a.json", json.dumps({"segments": SEGMENTS}), [("ab", 0, 2), ("c", 2, 3)]),
+        ("a.json", "[]", []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_formats(tmp_path, name, content, want, encoding):
+    assert triples(read_transcript(write(tmp_path, name, content, encoding))) == [
+        tuple(item) for item in want
+    ]
+
+
+def test_letters_beyond_ascii(tmp_path):
+    path = write(tmp_path, "ü ü.srt", "1\n00:00:00,000 --> 00:00:03,000\nÀé 漢\n")
+    assert triples(read_transcript(path)) == [("Àé", 0, 2), ("漢", 2, 3)]
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("a.txt", "hello", "unknown kind of transcript"),
+        ("a.srt", "hello there\n", "line 1: no cue"),
+        ("a.srt", "1\n00:00:01 --> 00:00:02,000\nhi\n", "line 2: not a timing"),
+        ("a.srt", "1\n00:00:03,000 --> 00:00:02,000\nhi\n", "line 2: times 3 to 2 s"),
+        ("a.vtt", b"WEBVTT\n\n00:01.000 --> 00:02.000\n\xff\xfa\n", r"not UTF-8 text \(byte 32\)"),
+        ("a.json", '[\n{"word": ]', "line 2: not JSON"),
+        ("a.json", "3", "want a list of words"),
+        ("a.json", '{"text": "x"}', "want a list of words"),
+        ("a.json", '[{"word": "x", "start": 1}]', "entry 1: want"),
+        ("a.json", '[{"word": "x", "start": "soon", "end": 2}]', "entry 1: want"),
+        ("a.json", '[{"word": "x", "start": -1, "end": 2}]', "entry 1: times -1 to 2 s"),
+        ("a.json", '[{"word": "x", "start": NaN, "end": 2}]', "entry 1: times nan"),
+        ("a.json", '["x"]', "entry 1: want"),
+        ("a.TextGrid", "hello", "ends where the file type should be"),
+        ("a.TextGrid", LONG[:500], "ends where"),
+        ("a.TextGrid", SHORT.replace('"utterance"', "7"), 'line 9: want a tier name, not 7'),
+        ("a.TextGrid", SHORT.replace("0\n1\n", "2\n1\n"), "'utterance', interval 1: times 2 to 1 s"),
+        ("a.TextGrid", SHORT.replace('"TextGrid"', '"Pitch"'), "not a TextGrid"),
+        ("a.TextGrid", SHORT.replace("<exists>\n1", "<exists>\n0"), "no interval tier"),
+    ],
+)  # fmt: skip
+def test_unusable_transcripts_are_one_line(tmp_path, name, content, words):
+    path = write(tmp_path, name, content)
+    with pytest.raises(UserError, match=words) as caught:
+        read_transcript(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_transcript(tmp_path / "none.srt")
+    (tmp_path / "folder.srt").mkdir()
+    with pytest.raises(UserError, match="cannot be read"):
+        read_transcript(tmp_path / "folder.srt")
+
+
+def test_frames_belong_to_the_word_over_their_centre():
+    words = [Word("a", 0.0, 0.05), Word("b", 0.05, 0.12), Word("tiny", 0.151, 0.16), Word("late", 9.0, 10.0)]
+    rows = frame_words(words, 6)  # centres 0.0167 0.05 0.0833 0.1167 0.15 0.1833
+    assert rows.dtype == np.int32
+    np.testing.assert_array_equal(rows, [1, 2, 2, 2, 0, 0])
+
+
+def test_later_start_wins_where_words_overlap():
+    words = [Word("inner", 0.06, 0.1), Word("outer", 0.0, 0.2)]
+    np.testing.assert_array_equal(frame_words(words, 6), [2, 2, 1, 2, 2, 2])
+
+
+def test_no_words_no_rows():
+    np.testing.assert_array_equal(frame_words([], 3), [0, 0, 0])

@@ -1,0 +1,34 @@
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import PartitionSpec
+
+from lhg_jax.training import sharding
+from lhg_jax.util.errors import UserError
+
+
+def test_logical_axes_choose_the_longest_that_divides():
+    assert sharding.logical_axes((3, 301, 256), 4) == (None, None, "weight")
+    assert sharding.logical_axes((512, 256), 4) == ("weight", None)
+    assert sharding.logical_axes((301, 303), 4) == (None, None)
+    assert sharding.logical_axes((64, 64), 4) == (None, None)  # too small to be worth it
+
+
+def test_colliding_axes_raise():
+    with pytest.raises(ValueError, match="mesh axis twice"):
+        sharding.to_spec(["clip", "weight"])
+    assert sharding.to_spec([None, "weight"]) == PartitionSpec(None, ("fsdp",))
+
+
+def test_mesh_needs_a_divisor():
+    with pytest.raises(UserError, match="fsdp=3 does not divide the 8 devices"):
+        sharding.make_mesh(3)
+    assert dict(sharding.make_mesh(4).shape) == {"data": 2, "fsdp": 4}
+
+
+def test_state_is_created_in_parts():
+    mesh = sharding.make_mesh(4)
+    created = sharding.create_sharded(lambda: {"w": jnp.ones((512, 256)), "b": jnp.ones(256)}, mesh)
+    assert {shard.data.shape for shard in created["w"].addressable_shards} == {(128, 256)}
+    assert {shard.data.shape for shard in created["b"].addressable_shards} == {(256,)}
+    assert jax.device_get(created["w"]).sum() == 512 * 256
