@@ -49,7 +49,16 @@ class ListenerModel:
 
     @functools.cached_property
     def _apply(self) -> Callable:
-        return jax.jit(functools.partial(self.model.apply, train=False))
+        variables = jax.device_put(self.variables)  # once, not for every window
+        apply = jax.jit(functools.partial(self.model.apply, train=False))
+        return functools.partial(apply, variables)
+
+    def predict(
+        self, window: SpeakerFeatures, first_frame: Float[np.ndarray, "coeff"]
+    ) -> Float[np.ndarray, "frames coeff"]:
+        """Motion for one window, as long as it is; compiled anew for each length."""
+        batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], window)
+        return np.array(self._apply(batch, first_frame[None]).motion[0])
 
     def count_windows(self, frames: int) -> int:
         """Windows that `generate` needs for a clip."""
@@ -71,12 +80,8 @@ class ListenerModel:
                 f"the word encoder gives {features.word_table.shape[-1]}"
             )
 
-        def predict(window: SpeakerFeatures, start: np.ndarray) -> np.ndarray:
-            batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], window)
-            return np.asarray(self._apply(self.variables, batch, start[None]).motion[0])
-
         return generate(
-            predict,
+            self.predict,
             features,
             first_frame.astype(np.float32),
             window=WINDOW,

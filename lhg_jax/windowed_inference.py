@@ -39,12 +39,13 @@ def generate(
 ) -> Float[np.ndarray, "frames coeff"]:
     """Predicts the listener of one clip.
 
-    A window starts from the motion that is already blended at its first frame, so that the decoder's initial
-    state is that of a listener in the middle of what they were doing; over the overlap the older window fades
-    into the newer one.
+    The model predicts change since a first frame, and hears the speaker's change since theirs. In every window
+    these are the first frames of the clip: a window that began inside a nod or a smile would else take it for
+    the face at rest. Over the overlap the older window fades into the newer one.
 
     Args:
-      predict: (padded window of features, first frame) -> motion of that window, its frame 0 = first frame.
+      predict: (padded window of features, first frame) -> motion of that window, its frame 0 = first frame;
+        may be written to.
       features: one clip, no leading axis.
       first_frame: listener's coefficients at the start.
       window: length that `predict` takes, in frames.
@@ -58,10 +59,13 @@ def generate(
     motion = np.zeros((features.frames, len(first_frame)), np.float32)
     covered = 0
     for start in window_starts(features.frames, window, overlap):
-        reference = first_frame if start == 0 else motion[start]
         stop = min(start + window, features.frames)
-        new = predict(crop_features(features, start, window, max_words), reference)[: stop - start]
+        crop = crop_features(features, start, window, max_words)
+        crop.motion[0] = features.motion[0]
+        new = predict(crop, first_frame)[: stop - start]
         shared = covered - start if start else 0
+        if shared:
+            new[0] = motion[start]  # the reference, which `predict` returns there, belongs to the clip's start
         fade = crossfade(shared)
         motion[start:covered] = (1 - fade) * motion[start:covered] + fade * new[:shared]
         motion[start + shared : stop] = new[shared:]

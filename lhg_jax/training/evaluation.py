@@ -89,7 +89,7 @@ class Evaluation:
     def _listen(self, variables: Mapping[str, Any], clip: Example) -> Float[np.ndarray, "frames coeff"]:
         def predict(window: SpeakerFeatures, first: np.ndarray) -> np.ndarray:
             batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], window)
-            return np.asarray(self._apply(variables, batch, first[None]).motion[0])
+            return np.array(self._apply(variables, batch, first[None]).motion[0])
 
         features, first = clip.features, clip.target[0]
         return generate(predict, features, first, window=WINDOW, overlap=OVERLAP, max_words=MAX_WORDS)
