@@ -39,7 +39,7 @@ def generate(
 ) -> Float[np.ndarray, "frames coeff"]:
     """Predicts the listener of one clip.
 
-    The model predicts change since a first frame, and hears the speaker's change since theirs. In every window
+    The model predicts change since a first frame, and sees the speaker's change since theirs. In each window
     these are the first frames of the clip: a window that began inside a nod or a smile would else take it for
     the face at rest. Over the overlap the older window fades into the newer one.
 
@@ -65,7 +65,7 @@ def generate(
         new = predict(crop, first_frame)[: stop - start]
         shared = covered - start if start else 0
         if shared:
-            new[0] = motion[start]  # the reference, which `predict` returns there, belongs to the clip's start
+            new[0] = motion[start]  # not the reference, which `predict` returns there
         fade = crossfade(shared)
         motion[start:covered] = (1 - fade) * motion[start:covered] + fade * new[:shared]
         motion[start + shared : stop] = new[shared:]

@@ -53,7 +53,7 @@ def test_no_jump_at_seams():
 
 
 def remembering(window, first_frame):
-    """Takes the first frames for both faces at rest, and answers the speaker's change, less the larger it is."""
+    """Takes the first frames for the faces at rest; its answer is not linear in the speaker's change."""
     return first_frame + np.tanh(window.motion - window.motion[0])
 
 

@@ -1,4 +1,4 @@
-"""What the anchor of a window is worth: the demo listener on held-out dyads, scored under three ways to run it.
+"""What the anchor of a window is worth: the demo listener on held-out dyads, run in three ways.
 
 `drifting` starts each window from the motion blended so far, as was done before; `anchored` keeps the first
 frames of the clip, as `windowed_inference` does; `whole` sees the clip in one window.
