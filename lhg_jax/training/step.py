@@ -53,6 +53,28 @@ def train_step(
       The state after the step, and the metrics of the objective with `loss`, `grad_norm` and both counters.
     """
     loss_fn = loss_function(model, objective, state.constants, perturb, remat)
+    return update(
+        state,
+        batch,
+        key,
+        loss_fn=loss_fn,
+        optimizer=optimizer,
+        ema_decay=ema_decay,
+        micro_batches=micro_batches,
+    )
+
+
+def update(
+    state: TrainState,
+    batch: Any,
+    key: PRNGKeyArray,
+    *,
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    micro_batches: int = 1,
+) -> tuple[TrainState, Metrics]:
+    """`train_step` for any loss of a batch (a pytree whose leaves have the leading axis B)."""
     key = jax.random.fold_in(key, state.step)
     grads, metrics, batch_stats = gradient(
         loss_fn, state.params, state.batch_stats, batch, key, micro_batches
