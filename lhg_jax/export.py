@@ -18,12 +18,12 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from lhg_jax.features import MEL_BANDS, MFCC_SIZE, SpeakerFeatures, mel_steps
 from lhg_jax.listener_checkpoint import WINDOW, ListenerModel, load_listener
 from lhg_jax.util import interop
 from lhg_jax.util.atomic import replacing
+from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
 
 TOLERANCE = 1e-5  # largest difference from JAX that passes, relative to the largest coefficient (at least 1)
@@ -40,7 +40,7 @@ class Options:
     """The file (.onnx, .stablehlo) or the folder (SavedModel) to write."""
     format: Literal["savedmodel", "onnx", "stablehlo"]
     """savedmodel: TensorFlow; onnx: onnxruntime; stablehlo: jax.export, PJRT runtimes."""
-    checkpoint: Path | None = None
+    checkpoint: Maybe[Path] = None
     """Weights of the listener (.safetensors); the demo model of the package by default."""
     frames: int = WINDOW
     """Length that an ONNX file takes, 4 k + 2."""
@@ -215,7 +215,7 @@ def require_small(output: Path, found: float) -> float:
 
 def main() -> None:
     """Parses the command line and exports."""
-    options = tyro.cli(Options, prog="python -m lhg_jax.export", description=__doc__)
+    options = parse(Options, "python -m lhg_jax.export", __doc__)
     found = export(options)
     print(f"wrote {options.output} (differs from JAX by {found:.2g})")
 

@@ -13,10 +13,9 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
-
+from lhg_jax.util.cli import UNSET, Maybe, parse
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console
 
@@ -35,7 +34,7 @@ class Options:
     """Folder of the data set; created where it does not exist."""
     source: Literal["synthetic", "vico", "folder"] = "synthetic"
     """Where clips come from: `synthetic` dyads need no data."""
-    root: Path | None = None
+    root: Maybe[Path] = None
     """vico, folder: the data as they are."""
     hours: float = 2.0
     """synthetic: length of all clips together, about, > 0."""
@@ -43,11 +42,11 @@ class Options:
     """synthetic: of the simulator, >= 0."""
     split: Literal["train", "valid", "test"] = "train"
     """synthetic, folder: the split all clips belong to. No two splits share a synthetic dyad."""
-    splits: dict[str, str] = dataclasses.field(default_factory=dict)
+    splits: Annotated[dict[str, str], UNSET] = dataclasses.field(default_factory=dict)
     """vico: further names of splits there, and what they are: `--splits held_out test`."""
-    coefficients: Path | None = None
+    coefficients: Maybe[Path] = None
     """vico, folder: .mat or .npz files in place of tracking, named like the videos."""
-    transcripts: Path | None = None
+    transcripts: Maybe[Path] = None
     """vico: transcripts in place of recognition, named like the clips or their sound."""
     asr: Literal["pocketsphinx", "none"] = "pocketsphinx"
     """vico, folder: recogniser for clips without a transcript (English)."""
@@ -55,9 +54,9 @@ class Options:
     """vico, folder: `vico_compat` puts the ViCo baseline's own audio features in the place of the MFCC."""
     workers: int = 0
     """Processes; 0: one for each core."""
-    runner: str = ""
+    runner: Maybe[str] = None
     """Make the clips on Apache Beam with this runner, e.g. DirectRunner; its workers see the same paths."""
-    runner_options: tuple[str, ...] = ()
+    runner_options: Annotated[tuple[str, ...], UNSET] = ()
     """Of the runner, as Beam spells them: `--runner-options=--direct_num_workers=4`."""
 
 
@@ -169,7 +168,7 @@ def _plan_media(name: str, root: Path, listing: "Listing", options: Options) -> 
 
 def main() -> None:
     """Parses the command line and prepares."""
-    prepare(tyro.cli(Options, prog="python -m lhg_jax.prepare", description=__doc__))
+    prepare(parse(Options, "python -m lhg_jax.prepare", __doc__))
 
 
 if __name__ == "__main__":

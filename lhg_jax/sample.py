@@ -9,10 +9,9 @@ import os
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
 from lhg_jax.render import RENDERERS, crop_only, load_renderer
 from lhg_jax.restore import RESTORERS, load_restorer
+from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console, warn
 from lhg_jax.util.registry import require_known
@@ -22,39 +21,39 @@ from lhg_jax.util.registry import require_known
 class Options:
     """A speaker and a portrait in, a video of that person listening out; no arguments: the built-in demo."""
 
-    speaker: Path | None = None
+    speaker: Maybe[Path] = None
     """The speaker: a video, or sound alone."""
-    listener: Path | None = None
+    listener: Maybe[Path] = None
     """The listener's portrait: an image with one face."""
-    output: Path | None = None
+    output: Maybe[Path] = None
     """The video to write (.mp4); its folder is made if need be."""
-    audio: Path | None = None
+    audio: Maybe[Path] = None
     """Sound from another file than the speaker's video."""
-    transcript: Path | None = None
+    transcript: Maybe[Path] = None
     """What is said: .srt .vtt .json .TextGrid; without it the speech is recognised."""
-    checkpoint: Path | None = None
+    checkpoint: Maybe[Path] = None
     """Weights of the listener (.safetensors); the demo model of the package by default."""
     renderer: str = "mesh"
     """How the portrait is moved; `python -m lhg_jax.doctor` lists what there is."""
-    renderer_weights: Path | None = None
+    renderer_weights: Maybe[Path] = None
     """Weights of a renderer that needs some (docs/weights.md)."""
     paste: Literal["full", "crop"] = "full"
     """Whether a renderer that draws a crop of the portrait pastes it back, or shows the crop."""
-    tracker_weights: Path | None = None
+    tracker_weights: Maybe[Path] = None
     """Weights of the face tracker, where the renderer's space needs another than the default one."""
     restore: str = "none"
     """Restoration of the rendered frames."""
-    restore_weights: Path | None = None
+    restore_weights: Maybe[Path] = None
     """Weights of the restoration."""
     asr: Literal["pocketsphinx", "none"] = "pocketsphinx"
     """Speech recogniser, used where there is no transcript."""
     side_by_side: bool = False
     """Make OUTPUT the pair, speaker on the left; the listener alone goes beside it as NAME_listener.mp4."""
-    save_motion: Path | None = None
+    save_motion: Maybe[Path] = None
     """Also write the rendered motion (.npz)."""
-    motion: Path | None = None
+    motion: Maybe[Path] = None
     """Render this saved motion, or coefficients as --speaker-motion takes them, instead of imagining one."""
-    speaker_motion: Path | None = None
+    speaker_motion: Maybe[Path] = None
     """Coefficients of the speaker's face from another program (.mat .npz) instead of tracking it."""
     exp_scale: float = 1.0
     """Factor on the expression's departure from the portrait's own."""
@@ -62,9 +61,9 @@ class Options:
     """Factor on the head's departure from the portrait's pose."""
     smooth: float = 0.0
     """Extra smoothing along time: standard deviation in seconds."""
-    face: int | None = None
+    face: Maybe[int] = None
     """Which face of the portrait, counted from the left from 0; the largest by default."""
-    batch: Path | None = None
+    batch: Maybe[Path] = None
     """A csv with columns speaker, listener, output (and audio, transcript); finished outputs are skipped."""
     seed: int = 0
     """Seed of whatever a stage draws at random; the bundled stages draw nothing."""
@@ -72,7 +71,7 @@ class Options:
 
 def main() -> None:
     """Parses the command line and makes what it asks for."""
-    options = tyro.cli(Options, description=__doc__)
+    options = parse(Options, "python -m lhg_jax.sample", __doc__)
     check(options)
     use_compilation_cache()
     from lhg_jax.pipeline import Pipeline  # the stages take seconds to import: after the cheap errors

