@@ -23,6 +23,9 @@ from lhg_jax.util.errors import UserError
 
 LENGTHS = (32, 128, 256)  # padded numbers of pieces: at most three compilations
 CONTEXT = 48  # pieces that a window of a long transcript sees on each side of its own
+PREFIX_WORDS = (
+    48  # words, the last one included, that a word is read with where what follows is not known yet
+)
 MAX_WORD_PIECES = 16  # pieces of a word beyond these do not count
 
 
@@ -143,6 +146,16 @@ class BertEncoder:
             row_of_piece = np.repeat(np.arange(len(counts)), counts)
             np.add.at(table, row_of_piece, self._piece_vectors(pieces))
         return table / np.maximum(counts, 1).astype(np.float32)[:, None]
+
+    def prefix_vectors(self, words: list[str]) -> Float[np.ndarray, "rows hidden"]:
+        """As `word_vectors`, but each word is read with the words before it only, as one that is just said.
+
+        Those are the last `PREFIX_WORDS`. The network runs once a word.
+        """
+        table = np.zeros((len(words) + 1, self.size), np.float32)
+        for row in range(1, len(words) + 1):
+            table[row] = self.word_vectors(words[max(row - PREFIX_WORDS, 0) : row])[-1]
+        return table
 
     def _piece_vectors(self, pieces: list[int]) -> Float[np.ndarray, "piece hidden"]:
         """Vectors of any number of pieces, in windows of at most `max_pieces`."""

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from lhg_jax.features import MEL_BANDS, mel_steps
 from lhg_jax.motion import FRAME_RATE
-from lhg_jax.util.errors import UserError
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 SAMPLE_RATE = 16000  # Hz
 FFT_SIZE = 1024  # samples; also the length of the window
@@ -120,30 +120,9 @@ def _hann_window() -> Float[np.ndarray, "1024"]:
 
 @functools.cache
 def mel_filters() -> Float[np.ndarray, "128 513"]:
-    """Triangular filters, equally spaced on Slaney's mel scale from 0 to 8000 Hz, each of unit area in Hz.
-
-    Slaney's Auditory Toolbox (1998): linear up to 1 kHz, logarithmic above.
-    """
-    edges = _mel_to_hertz(np.linspace(0, _hertz_to_mel(SAMPLE_RATE / 2), MEL_BANDS + 2))
-    bins = np.arange(FFT_SIZE // 2 + 1) * (SAMPLE_RATE / FFT_SIZE)
-    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising = (bins - low) / (centre - low)
-    falling = (high - bins) / (high - centre)
-    triangles = np.maximum(0, np.minimum(rising, falling))
-    return (triangles * 2 / (high - low)).astype(np.float32)
-
-
-_BREAK_HERTZ, _BREAK_MEL = 1000.0, 15.0  # below: 66.7 Hz a mel; above: a factor of 6.4 every 27 mels
-_LOG_STEP = np.log(6.4) / 27
-
-
-def _hertz_to_mel(hertz: float) -> float:
-    """For frequencies above 1 kHz."""
-    return _BREAK_MEL + np.log(hertz / _BREAK_HERTZ) / _LOG_STEP
-
-
-def _mel_to_hertz(mel: Float[np.ndarray, "edges"]) -> Float[np.ndarray, "edges"]:
-    """For every mel >= 0."""
-    linear = mel * (_BREAK_HERTZ / _BREAK_MEL)
-    logarithmic = _BREAK_HERTZ * np.exp(_LOG_STEP * (mel - _BREAK_MEL))
-    return np.where(mel < _BREAK_MEL, linear, logarithmic)
+    """Triangular filters, equally spaced on Slaney's mel scale from 0 to 8000 Hz, each of unit area in Hz."""
+    try:
+        import librosa.filters  # a second or so: only where sound is taken in
+    except ImportError:
+        raise MissingExtraError("taking in sound (librosa)", "pipeline") from None
+    return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=FFT_SIZE, n_mels=MEL_BANDS)
