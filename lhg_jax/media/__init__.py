@@ -2,5 +2,7 @@
 
 from lhg_jax.media.audio import SAMPLE_RATE, read_audio, write_audio
 from lhg_jax.media.images import read_image, side_by_side
-from lhg_jax.media.video import Frame, MediaInfo, frame_times, probe, read_frames
+from lhg_jax.media.probing import MediaInfo, probe
+from lhg_jax.media.timing import frame_times
+from lhg_jax.media.video import Frame, read_frames
 from lhg_jax.media.writer import VideoWriter, video_encoder

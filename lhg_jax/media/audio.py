@@ -1,7 +1,8 @@
 """Reading and writing sound as one float32 array."""
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,27 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax.media import libav
+from lhg_jax.media.clock import read_clock
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError
 
 SAMPLE_RATE = 16_000  # Hz, of everything the model hears (DESIGN section 3)
-GAP_S = 0.05  # a jump of the time stamps above this is a real gap; below it, rounding of the container
+# How far (s) counted samples may depart from the time stamps: containers round these to a millisecond, and
+# recorders write them with some jitter.
+MAX_DEPARTURE_S = 0.01
+MAX_GAP_S = 3600.0  # a longer gap is a damaged time stamp, not a pause
+BLOCK = 1024  # samples in which an array is handed to an encoder
 ENCODERS = {".wav": "pcm_s16le", ".flac": "flac", ".m4a": "aac", ".mp3": "libmp3lame"}
+
+Block = Float[np.ndarray, "samples channels"]
 
 
 def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Float[np.ndarray, "samples"]:
     """Reads the sound of an audio or video file, resampled, as the mean of its channels.
 
-    Sample n belongs to time n / sample_rate on the file's clock, the one of `read_frames`: sound that starts
-    later than the video is preceded by zeros, sound before the clock's zero is dropped, gaps are zeros.
+    Sample n belongs to time n / sample_rate on the file's clock, the one of `read_frames`, to within
+    `MAX_DEPARTURE_S`: sound that starts later than the video is preceded by zeros, sound before the clock's
+    zero is dropped, gaps are zeros.
 
     Returns:
       float32 in [-1, 1].
@@ -30,63 +39,119 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Float
     Raises:
       UserError: no sound in the file (the message names `--audio`), or it cannot be decoded.
     """
+    wave = np.concatenate([block.mean(axis=1) for block in stream_audio(path, sample_rate)])
+    return np.clip(wave, -1, 1, out=wave)
+
+
+def stream_audio(path: str | os.PathLike, sample_rate: int, layout: str | None = None) -> Iterator[Block]:
+    """Yields the sound of `read_audio` block by block, without gap or overlap, from time 0 on.
+
+    Args:
+      path: an audio or video file.
+      sample_rate: Hz.
+      layout: "mono" or "stereo", mixed as FFmpeg does; None leaves the channels as they are, and their number
+        may change from block to block.
+    """
     with libav.open_input(path) as container:
         stream = libav.audio_stream(container)
         if stream is None:
             raise UserError(f"{path}: has no sound (give it with --audio FILE)")
-        zero_s = libav.clock_zero(container)
-        pieces, filled, position = [], 0, 0
-        for start_s, wave in _resampled(container, stream, sample_rate):
+        clock = read_clock(path)
+        filled = position = 0
+        for start_s, block in _resampled(clock.frames(container, stream), sample_rate, layout):
             if start_s is not None:
-                position = round((start_s - zero_s) * sample_rate)
-            pieces.append(np.zeros(max(position - filled, 0), np.float32))
-            pieces.append(wave[max(filled - position, 0) :])
-            position += len(wave)
-            filled = max(filled, position)
+                position = round((start_s - clock.zero_s) * sample_rate)
+            if position - filled > MAX_GAP_S * sample_rate:
+                raise UserError(f"{path}: its time stamps jump by {(position - filled) / sample_rate:.0f} s")
+            if position > filled:
+                yield np.zeros((position - filled, block.shape[1]), np.float32)
+                filled = position
+            block, position = block[filled - position :], position + len(block)
+            if len(block):
+                yield block
+                filled = position
     if not filled:
         raise UserError(f"{path}: no sound can be decoded (give it with --audio FILE)")
-    wave = np.concatenate(pieces)
-    return np.clip(wave, -1, 1, out=wave)
 
 
 def _resampled(
-    container: Any, stream: Any, sample_rate: int
-) -> Iterator[tuple[float | None, Float[np.ndarray, "samples"]]]:
-    """Yields (start, mono wave); start is seconds for the first piece of an unbroken run, else None."""
-    resampler, start_s, expected_s = None, None, 0.0
-    for frame in container.decode(stream):
-        frame_s = expected_s if frame.pts is None else float(frame.pts * frame.time_base)
-        if resampler is not None and abs(frame_s - expected_s) > GAP_S:
-            yield start_s, _mono(resampler.resample(None))
+    frames: Iterable[Any], sample_rate: int, layout: str | None
+) -> Iterator[tuple[float | None, Block]]:
+    """Yields (start, block); start is seconds of the time stamps for the first block of a run, else None.
+
+    A run is sound of one kind (rate, channels) that follows its time stamps.
+    """
+    resampler, kind, start_s = None, None, None
+    for frame_s, frame in _timed(frames):
+        if resampler is not None and (frame_s is not None or _kind(frame) != kind):
+            yield start_s, _samples(resampler.resample(None))
             resampler, start_s = None, None
         if resampler is None:
-            resampler = libav.av.AudioResampler("flt", frame.layout, sample_rate)
+            kind = _kind(frame)
+            resampler = libav.av.AudioResampler("flt", layout or frame.layout, sample_rate)
             start_s = frame_s
-        expected_s = frame_s + frame.samples / frame.sample_rate
-        wave = _mono(resampler.resample(frame))
-        if len(wave):
-            yield start_s, wave
+        frame.pts = None  # counted from here on
+        block = _samples(resampler.resample(frame))
+        if len(block):
+            yield start_s, block
             start_s = None
     if resampler is not None:
-        yield start_s, _mono(resampler.resample(None))
+        yield start_s, _samples(resampler.resample(None))
 
 
-def _mono(frames: list[Any]) -> Float[np.ndarray, "samples"]:
+def _kind(frame: Any) -> tuple[Any, ...]:
+    return frame.sample_rate, frame.format.name, frame.layout.name, frame.layout.nb_channels
+
+
+def _timed(frames: Iterable[Any]) -> Iterator[tuple[float | None, Any]]:
+    """Yields (start, frame); the start (s) only where it is not the one that counting samples gives."""
+    counted_s: float | None = None
+    for frame, following in itertools.pairwise(itertools.chain(frames, [None])):
+        length_s = frame.samples / frame.sample_rate
+        stamp_s = _stamp(frame)
+        next_s = None if following is None else _stamp(following)
+        # A single stamp that departs is an error of the muxer: the next one must confirm it.
+        confirmed_s = stamp_s if next_s is None else next_s - length_s
+        if counted_s is None:
+            counted_s = next(s for s in (stamp_s, confirmed_s, 0.0) if s is not None)
+            yield counted_s, frame
+        elif _departs(stamp_s, counted_s) and _departs(confirmed_s, counted_s):
+            counted_s = stamp_s
+            yield counted_s, frame
+        else:
+            yield None, frame
+        counted_s += length_s
+
+
+def _stamp(frame: Any) -> float | None:
+    return None if frame.pts is None else float(frame.pts * frame.time_base)
+
+
+def _departs(stamp_s: float | None, counted_s: float) -> bool:
+    return stamp_s is not None and abs(stamp_s - counted_s) > MAX_DEPARTURE_S
+
+
+def _samples(frames: list[Any]) -> Block:
     # Interleaved, because planar arrays stop at eight channels.
-    waves = [
-        frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(axis=1, dtype=np.float32)
-        for frame in frames
-    ]
-    return np.concatenate(waves) if waves else np.zeros(0, np.float32)
+    blocks = [frame.to_ndarray().reshape(-1, frame.layout.nb_channels) for frame in frames]
+    return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
 
 
-def audio_frames(samples: Float[np.ndarray, "samples"], sample_rate: int, size: int = 1024) -> Iterator[Any]:
-    """Cuts a mono wave into libav frames of `size` samples with their time stamps."""
-    for start in range(0, len(samples), size):
-        piece = np.clip(samples[start : start + size], -1, 1).astype(np.float32)
-        frame = libav.av.AudioFrame.from_ndarray(np.ascontiguousarray(piece[None]), "fltp", "mono")
+def audio_frames(blocks: Iterable[Block], sample_rate: int) -> Iterator[Any]:
+    """Libav frames, with their time stamps, of blocks of one or two channels that follow each other."""
+    start = 0
+    for block in blocks:
+        planes = np.ascontiguousarray(np.clip(block.T, -1, 1), np.float32)
+        frame = libav.av.AudioFrame.from_ndarray(planes, "fltp", "mono" if len(planes) == 1 else "stereo")
         frame.sample_rate, frame.pts, frame.time_base = sample_rate, start, Fraction(1, sample_rate)
         yield frame
+        start += len(block)
+
+
+def mono_blocks(wave: Float[np.ndarray, "samples"]) -> Iterator[Block]:
+    """An array in pieces that `audio_frames` takes."""
+    for start in range(0, len(wave), BLOCK):
+        yield wave[start : start + BLOCK, None].astype(np.float32)
 
 
 def write_audio(path: str | os.PathLike, samples: Float[np.ndarray, "samples"], sample_rate: int) -> None:
@@ -103,7 +168,7 @@ def write_audio(path: str | os.PathLike, samples: Float[np.ndarray, "samples"], 
             stream = container.add_stream(ENCODERS[suffix], rate=sample_rate, layout="mono")
             layout, rate = stream.codec_context.layout, stream.codec_context.rate
             resampler = libav.av.AudioResampler(stream.codec_context.format, layout, rate)
-            for frame in audio_frames(samples, sample_rate):
+            for frame in audio_frames(mono_blocks(samples), sample_rate):
                 for converted in resampler.resample(frame):
                     container.mux(stream.encode(converted))
             container.mux(stream.encode(None))

@@ -56,31 +56,20 @@ def open_input(path: str | os.PathLike) -> Iterator[Any]:
 
 
 def video_stream(container: Any) -> Any | None:
-    """The first video stream that is not a cover picture, or None."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            stream.thread_type = "AUTO"
-            return stream
-    return None
+    """The video stream that players show, or None; cover pictures and thumbnails are none."""
+    pictures = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    stream = _preferred([s for s in container.streams.video if not s.disposition & pictures])
+    if stream is not None:
+        stream.thread_type = "AUTO"
+    return stream
 
 
 def audio_stream(container: Any) -> Any | None:
-    """The first audio stream that can be decoded, or None."""
-    streams = [s for s in container.streams.audio if s.codec_context is not None]
-    return streams[0] if streams else None
+    """The audio stream that players play, of those that can be decoded, or None."""
+    return _preferred([s for s in container.streams.audio if s.codec_context is not None])
 
 
-def clock_zero(container: Any) -> float:
-    """Where a file's clock starts, in seconds of its own time stamps: time 0 of everything in this package.
-
-    It is the earliest start of any stream (transport streams start anywhere), but sound before 0 is the
-    encoder's priming and does not move the clock: MPEG-4 and Matroska both count presentation from 0.
-    """
-    video, audio = video_stream(container), audio_stream(container)
-    video_s, audio_s = (
-        [float(stream.start_time * stream.time_base)]
-        if stream is not None and stream.start_time is not None
-        else []
-        for stream in (video, audio)
-    )
-    return min([*video_s, *(max(start_s, 0.0) for start_s in audio_s)], default=0.0)
+def _preferred(streams: list[Any]) -> Any | None:
+    """The first stream that the file marks as its default, else the first."""
+    marked = [s for s in streams if s.disposition & av.stream.Disposition.default]
+    return next(iter(marked or streams), None)

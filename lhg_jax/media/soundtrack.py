@@ -1,14 +1,16 @@
 """The sound of a video that is being written: copied packet by packet, or encoded to AAC."""
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
 
 from lhg_jax.media import libav
-from lhg_jax.media.audio import SAMPLE_RATE, audio_frames
+from lhg_jax.media.audio import SAMPLE_RATE, Block, audio_frames, mono_blocks, stream_audio
+from lhg_jax.media.clock import read_clock
 from lhg_jax.util.errors import UserError
 
 # Codecs that go into mp4 as they are; everything else becomes AAC: PCM and Vorbis because mp4 players do not
@@ -28,10 +30,30 @@ class Soundtrack(Protocol):
         """Closes the input."""
 
 
-def _copyable(stream: Any) -> bool:
-    # The mp4 muxer refuses MP3 below 16 kHz (MPEG-2.5).
-    codec = stream.codec.canonical_name  # 'mp3', whichever decoder reads it
-    return codec in COPIED_CODECS and not (codec == "mp3" and stream.rate < 16000)
+def _can_be_copied(path: str | os.PathLike) -> bool:
+    """Whether mp4 can hold the packets of a file's sound as they are."""
+    clock = read_clock(path)
+    with libav.open_input(path) as container:
+        stream = libav.audio_stream(container)
+        if stream is None:
+            raise UserError(f"{path}: has no sound (give it with --audio FILE)")
+        codec = stream.codec.canonical_name  # 'mp3', whichever decoder reads it
+        # The mp4 muxer refuses MP3 below 16 kHz (MPEG-2.5).
+        if codec not in COPIED_CODECS or (codec == "mp3" and stream.rate < 16000):
+            return False
+        stamps = [packet.dts for packet in clock.packets(container, stream) if packet.size]
+        if None in stamps or not all(a < b for a, b in itertools.pairwise(stamps)):
+            return False
+        # mp4 describes its sound once; in transport streams it may change.
+        changes = container.format.flags & libav.av.format.Flags.ts_discont.value
+    return not changes or len(_kinds(path)) == 1
+
+
+def _kinds(path: str | os.PathLike) -> set[tuple[int, int]]:
+    """Sample rates and channel counts in a file's sound."""
+    with libav.open_input(path) as container:
+        frames = container.decode(libav.audio_stream(container))
+        return {(frame.sample_rate, frame.layout.nb_channels) for frame in frames}
 
 
 def _encoder(output: Any, rate: int, channels: int) -> Any:
@@ -43,21 +65,19 @@ def _encoder(output: Any, rate: int, channels: int) -> Any:
 
 
 class FileSoundtrack:
-    """The sound of a media file: its own packets where mp4 can hold the codec, otherwise AAC, at most stereo.
+    """The sound of a media file: its own packets where mp4 can hold them, otherwise AAC, at most stereo.
 
-    Time 0 of the file's clock (`libav.clock_zero`) becomes time 0 of the output. Nothing is cut.
+    Time 0 of the file's clock becomes time 0 of the output. Copied packets are all kept, those before 0 too.
     """
 
     def __init__(self, path: str | os.PathLike, output: Any):
         self._path = path
+        self._clock = read_clock(path)
+        self._copy = _can_be_copied(path)
         self._input = libav.open_input(path)
         self._container = self._input.__enter__()
         self._source = libav.audio_stream(self._container)
-        if self._source is None:
-            self.close()
-            raise UserError(f"{path}: has no sound (give it with --audio FILE)")
-        self._zero_s = libav.clock_zero(self._container)
-        self._copy = _copyable(self._source)
+        assert self._source is not None  # `_can_be_copied` saw to it
         if self._copy:
             self._stream = output.add_stream_from_template(self._source)
         else:
@@ -73,25 +93,24 @@ class FileSoundtrack:
         self._input.__exit__(None, None, None)
 
     def _copied(self) -> Iterator[Any]:
-        for packet in self._container.demux(self._source):
-            if packet.dts is None:  # the flush at the end
+        for packet in self._clock.packets(self._container, self._source):
+            if not packet.size:  # the flush at the end
                 continue
-            shift = round(self._zero_s / packet.time_base)
+            shift = round(self._clock.zero_s / packet.time_base)
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
             packet.stream = self._stream
             yield packet
 
     def _encoded(self) -> Iterator[Any]:
         context = self._stream.codec_context
-        resampler = libav.av.AudioResampler(context.format, context.layout, context.rate)
-        for frame in self._container.decode(self._source):
-            if frame.pts is not None:
-                frame.pts -= round(self._zero_s / frame.time_base)
-            for converted in resampler.resample(frame):
-                yield from self._stream.encode(converted)
-        for converted in resampler.resample(None):
-            yield from self._stream.encode(converted)
-        yield from self._stream.encode(None)
+        blocks = stream_audio(self._path, context.rate, context.layout.name)
+        yield from _encode(self._stream, blocks)
+
+
+def _encode(stream: Any, blocks: Iterable[Block]) -> Iterator[Any]:
+    for frame in audio_frames(blocks, stream.codec_context.rate):
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
 
 
 class ArraySoundtrack:
@@ -103,9 +122,7 @@ class ArraySoundtrack:
 
     def packets(self) -> Iterator[Any]:
         """Packets in decoding order, from time 0 on."""
-        for frame in audio_frames(self._samples, SAMPLE_RATE):
-            yield from self._stream.encode(frame)
-        yield from self._stream.encode(None)
+        yield from _encode(self._stream, mono_blocks(self._samples))
 
     def close(self) -> None:
         """Nothing to close."""

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from lhg_jax.media import libav
+from lhg_jax.media.probing import probe
 from lhg_jax.media.soundtrack import ArraySoundtrack, FileSoundtrack, Soundtrack
-from lhg_jax.media.video import probe
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError
 

@@ -74,7 +74,8 @@ def test_full_disk(tmp_path):
     """A limit on the size of files acts like a full disk: one line, the old output intact, nothing left."""
     code = (
         "import resource, sys, numpy as np\n"
-        "from lhg_jax import errors, media\n"
+        "from lhg_jax import media\n"
+        "from lhg_jax.util import errors\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
         "rng = np.random.default_rng(0)\n"
         "def main():\n"
