@@ -50,6 +50,13 @@ EXPORTS: dict[str, str] = {
     "faceshop_planes": "lhg_exporters.faceshop.stages:planes",
     "faceshop_rays": "lhg_exporters.faceshop.stages:rays",
     "faceshop_super_resolution": "lhg_exporters.faceshop.stages:super_resolution",
+    "liveportrait_appearance": "lhg_exporters.liveportrait.appearance:export",
+    "liveportrait_motion": "lhg_exporters.liveportrait.motion:export",
+    "liveportrait_warping": "lhg_exporters.liveportrait.warping:export",
+    "liveportrait_generator": "lhg_exporters.liveportrait.generator:export",
+    "liveportrait_stitching": "lhg_exporters.liveportrait.retargeting:stitching",
+    "liveportrait_eye": "lhg_exporters.liveportrait.retargeting:eye",
+    "liveportrait_lip": "lhg_exporters.liveportrait.retargeting:lip",
 }
 
 

@@ -57,9 +57,13 @@ def read_state(path: str | os.PathLike, *nesting: str) -> dict[str, torch.Tensor
 def load_strict(module: torch.nn.Module, state: Mapping[str, torch.Tensor], path: str | os.PathLike) -> None:
     """Puts `state` into `module` in evaluation mode.
 
+    Batch norms' `num_batches_tracked`, which evaluation never reads and some files leave out, may be absent.
     Raises `UserError` listing the first tensors that are missing, unknown, of another shape or not finite.
     """
-    complaints = misfits(state, module.state_dict())
+    own = module.state_dict()
+    counters = {name: x for name, x in own.items() if name.endswith("num_batches_tracked")}
+    state = {**counters, **state}
+    complaints = misfits(state, own)
     complaints["not finite"] = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if found := listed(complaints):
         raise UserError(f"{path}: not weights of {type(module).__name__} ({found})")

@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 
 
+def fill_module(shared: Path):
+    """The rules by which the recordings' weights were made."""
+    spec = importlib.util.spec_from_file_location("fill", shared / "golden/fill.py")
+    fill = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fill)
+    return fill
+
+
 def filled_state(shared: Path, model: str, seed: int) -> dict:
     """Tensors by name, as golden/README.md says."""
     import torch
 
-    spec = importlib.util.spec_from_file_location("fill", shared / "golden/fill.py")
-    fill = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fill)
+    fill = fill_module(shared)
     manifest = json.loads((shared / f"golden/{model}.manifest.json").read_text())
     return {name: torch.from_numpy(np.asarray(x)) for name, x in fill.state_dict(manifest, seed).items()}
 

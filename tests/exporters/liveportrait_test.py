@@ -1,0 +1,239 @@
+"""LivePortrait's networks against recordings of the original, as PyTorch and as ONNX."""
+
+import json
+
+import numpy as np
+import pytest
+from stage_files import assert_close, export, fill_module, filled_state
+
+from lhg_jax.util import interop
+from lhg_jax.util.errors import UserError
+
+torch = pytest.importorskip("torch")
+from torch.nn import functional  # noqa: E402
+
+from lhg_exporters import load_export  # noqa: E402
+from lhg_exporters.liveportrait import appearance, generator, motion, retargeting, warping  # noqa: E402
+from lhg_exporters.liveportrait.sampling import lattice, sample  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+NETWORKS = {
+    "appearance": appearance.Appearance,
+    "motion": motion.MotionExtractor,
+    "warping": warping.Warping,
+    "stitching": lambda: retargeting.Retargeting(retargeting.STITCHING),
+    "stitching.eye": lambda: retargeting.Retargeting(retargeting.EYE),
+    "stitching.lip": lambda: retargeting.Retargeting(retargeting.LIP),
+}
+SEED = 201  # of the weights of every recording
+
+
+def recorded(shared, name: str, case: str) -> dict[str, np.ndarray]:
+    return dict(np.load(shared / f"golden/liveportrait_{name}.{case}.npz"))
+
+
+def tolerances(shared, name: str, case: str) -> dict[str, float]:
+    """Ten times the original's own rounding, relative to the largest value."""
+    cases = json.loads((shared / "golden/cases.json").read_text())["cases"]
+    (found,) = [c for c in cases if (c["model"], c["case"]) == (f"liveportrait_{name}", case)]
+    return {key: 10 * value["rel_to_absmax"] for key, value in found["f32_vs_f64"].items()}
+
+
+def noise(shared, key: str, shape: list[int]) -> np.ndarray:
+    """An input that the recordings name by its seed alone."""
+    entry = {"key": key, "shape": shape, "rule": "vector", "dtype": "float32"}
+    return fill_module(shared).fill_one(entry, SEED)
+
+
+def network(shared, name: str):
+    """With the recording's weights, in evaluation mode."""
+    net = NETWORKS[name]()
+    net.load_state_dict(filled_state(shared, f"liveportrait_{name}", SEED))
+    return net.eval().requires_grad_(False)
+
+
+def pixels(images_uint8: np.ndarray):
+    batch = images_uint8.reshape(-1, *images_uint8.shape[-3:])
+    return torch.from_numpy(batch.astype(np.float32) / 255).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_state_dict_is_the_official_one(shared, name):
+    entries = json.loads((shared / f"golden/liveportrait_{name}.manifest.json").read_text())["entries"]
+    ours = {key: list(x.shape) for key, x in NETWORKS[name]().state_dict().items()}
+    assert ours == {entry["key"]: entry["shape"] for entry in entries}
+
+
+def test_generator_has_the_official_tensors_once_spectral_norm_is_folded(shared):
+    entries = json.loads((shared / "golden/liveportrait_spade.manifest.json").read_text())["entries"]
+    official = {entry["key"]: torch.ones(entry["shape"]) for entry in entries}
+    ours = {key: x.shape for key, x in generator.Generator().state_dict().items()}
+    assert ours == {key: x.shape for key, x in generator.fold_spectral_norm(official).items()}
+
+
+@pytest.mark.parametrize("name", ["stitching", "stitching.eye", "stitching.lip"])
+def test_retargeting_equals_recording(shared, name):
+    data = recorded(shared, name, "a")
+    found = network(shared, name)(torch.from_numpy(data["in_feature"]))
+    assert_close(found.numpy(), data["out_delta"], tolerances(shared, name, "a")["delta"])
+
+
+@pytest.mark.slow
+def test_appearance_equals_recording(shared):
+    data, allowed = recorded(shared, "appearance", "a"), tolerances(shared, "appearance", "a")
+    found = network(shared, "appearance")(pixels(data["in_image_uint8"])).numpy()
+    assert_close(found[:, :, ::2, ::4, ::4], data["out_feature_sub"], allowed["feature_sub"])
+    assert_close(found[:, ::8, :, 24:40, 24:40], data["out_feature_crop"], allowed["feature_crop"])
+    assert_close(found.mean(axis=(3, 4)), data["out_feature_mean"], allowed["feature_mean"])
+
+
+def test_motion_equals_recording(shared):
+    data, allowed = recorded(shared, "motion", "a"), tolerances(shared, "motion", "a")
+    net = network(shared, "motion")
+    image = pixels(data["in_image_uint8"])
+    for name, found in zip(motion.HEADS, net(image), strict=True):
+        assert_close(found.numpy(), data[f"out_{name}"], allowed[name])
+    assert_close(net.detector.pool(image).numpy(), data["out_pooled"], allowed["pooled"])
+
+
+def warping_case(shared, case: str, shape: list[int]):
+    data = recorded(shared, "warping", case)
+    feature = torch.from_numpy(noise(shared, f"warping.{case}.feature_3d", shape))
+    return data, feature, torch.from_numpy(data["in_kp_driving"]), torch.from_numpy(data["in_kp_source"])
+
+
+@pytest.mark.slow
+def test_warping_of_two_frames_equals_recording(shared):
+    data, feature, driving, source = warping_case(shared, "b2_32x64", [2, 32, 16, 32, 64])
+    allowed, net = tolerances(shared, "warping", "b2_32x64"), network(shared, "warping")
+    deformation, occlusion = net.dense_motion_network(feature, driving, source)
+    assert_close(
+        deformation[:, ::2, ::4, ::4].numpy(), data["out_deformation_sub"], allowed["deformation_sub"]
+    )
+    assert_close(occlusion.numpy(), data["out_occlusion"], allowed["occlusion"])
+    found = net(feature, driving, source)[:, :, ::4, ::4].numpy()
+    assert_close(found, data["out_out_sub"], allowed["out_sub"])
+
+
+@pytest.mark.slow
+def test_warping_at_full_size_equals_recording(shared):
+    data, feature, driving, source = warping_case(shared, "a", [1, 32, 16, 64, 64])
+    allowed, net = tolerances(shared, "warping", "a"), network(shared, "warping")
+    seen, _ = net.dense_motion_network.describe(feature, driving, source)
+    assert_close(seen[:, :, ::4, ::8, ::8].numpy(), data["out_input_sub"], allowed["input_sub"])
+    found = net(feature, driving, source).numpy()
+    assert_close(found[:, :, ::4, ::4], data["out_out_sub"], allowed["out_sub"])
+    assert_close(found[:, ::8, 24:40, 24:40], data["out_out_crop"], allowed["out_crop"])
+
+
+def spade_network(shared):
+    net = generator.Generator()
+    net.load_state_dict(generator.fold_spectral_norm(spade_state(shared)))
+    return net.eval().requires_grad_(False)
+
+
+def spade_state(shared) -> dict:
+    """The official file's tensors; the stored vectors of the spectral norms are constants of the recording."""
+    kept = np.load(shared / "golden/liveportrait_spade.keep.npz")
+    state = filled_state(shared, "liveportrait_spade", SEED)
+    return state | {name: torch.from_numpy(kept[name]) for name in kept.files}
+
+
+@pytest.mark.slow
+def test_generator_of_two_frames_equals_recording(shared):
+    data, allowed = recorded(shared, "spade", "b2_16x24"), tolerances(shared, "spade", "b2_16x24")
+    feature = torch.from_numpy(noise(shared, "spade.b2_16x24.feature", [2, 256, 16, 24]))
+    found = spade_network(shared)(feature).numpy()
+    assert_close(found[:, :, ::2, ::2], data["out_image"], allowed["image"])
+
+
+@pytest.mark.slow
+def test_generator_at_full_size_equals_recording(shared):
+    data, allowed = recorded(shared, "spade", "a"), tolerances(shared, "spade", "a")
+    feature = torch.from_numpy(noise(shared, "spade.a.feature", [1, 256, 64, 64]))
+    found = spade_network(shared)(feature).numpy()
+    assert_close(found[:, :, ::4, ::4], data["out_image_sub"], allowed["image_sub"])
+    assert_close(found[:, :, 224:288, 224:288], data["out_image_crop"], allowed["image_crop"])
+
+
+def test_sampling_equals_grid_sample():
+    random = torch.Generator().manual_seed(3)
+    volume = torch.randn(2, 3, 4, 5, 6, generator=random)
+    at = 2.4 * torch.rand(2, 2, 4, 7, 5, 3, generator=random) - 1.2  # beyond the border too
+    found = sample(volume, at)
+    for copy in range(2):
+        want = functional.grid_sample(volume, at[:, copy], align_corners=False)
+        torch.testing.assert_close(found[:, copy], want, atol=1e-5, rtol=1e-5)
+
+
+def test_equal_keypoints_leave_the_lattice():
+    torch.manual_seed(0)
+    net = warping.DenseMotion().eval().requires_grad_(False)
+    feature, kp = torch.randn(1, 32, 16, 32, 32), torch.rand(1, 21, 3) - 0.5
+    seen, motions = net.describe(feature, kp, kp)
+    assert seen.reshape(1, 22, 5, -1)[:, :, 0].abs().max() == 0  # no heat
+    want = lattice(16, 32, 32, like=feature)
+    torch.testing.assert_close(motions, want.expand(motions.shape), atol=1e-6, rtol=0)
+
+
+def test_spectral_norm_uses_the_stored_vectors():
+    state = {
+        "c.weight_orig": torch.randn(4, 3, 2, 2),
+        "c.weight_u": torch.randn(4),
+        "c.weight_v": torch.randn(12),
+    }
+    folded = generator.fold_spectral_norm(state)["c.weight"]
+    doubled = generator.fold_spectral_norm(state | {"c.weight_orig": 2 * state["c.weight_orig"]})["c.weight"]
+    torch.testing.assert_close(doubled, folded)
+    halved = generator.fold_spectral_norm(state | {"c.weight_u": 2 * state["c.weight_u"]})["c.weight"]
+    torch.testing.assert_close(halved, folded / 2)
+
+
+def retargeting_file(path, state: dict) -> None:
+    """As published: three networks in one dict, with a prefix of data parallel training."""
+    parts = {
+        "retarget_shoulder": "stitching",
+        "retarget_eye": "stitching.eye",
+        "retarget_mouth": "stitching.lip",
+    }
+    torch.save({new: {f"module.{k}": x for k, x in state[old].items()} for new, old in parts.items()}, path)
+
+
+def test_retargeting_from_its_official_file_and_as_onnx(shared, tmp_path):
+    names = ("stitching", "stitching.eye", "stitching.lip")
+    state = {name: filled_state(shared, f"liveportrait_{name}", SEED) for name in names}
+    path = tmp_path / "stitching_retargeting_module.pth"
+    retargeting_file(path, state)
+    for name, stage in zip(names, ("stitching", "eye", "lip"), strict=True):
+        data = recorded(shared, name, "a")
+        exported = interop.load(export(f"liveportrait_{stage}", path, tmp_path / f"{stage}.onnx"))
+        found = exported(feature=data["in_feature"])["delta"]
+        assert_close(found, data["out_delta"], tolerances(shared, name, "a")["delta"])
+        assert exported.metadata["licence"] == "MIT"
+
+
+def test_files_without_the_counters_of_batch_norms_load(shared, tmp_path):
+    state = filled_state(shared, "liveportrait_appearance", SEED)
+    path = tmp_path / "appearance_feature_extractor.pth"
+    torch.save({k: x for k, x in state.items() if not k.endswith("num_batches_tracked")}, path)
+    loaded = load_export("liveportrait_appearance", path).module.state_dict()
+    assert all(torch.equal(loaded[key], x) for key, x in state.items())
+
+
+def test_mixed_up_files_are_refused(shared, tmp_path):
+    path = tmp_path / "motion_extractor.pth"
+    torch.save(filled_state(shared, "liveportrait_appearance", SEED), path)
+    with pytest.raises(UserError, match=r"motion_extractor.pth: not weights of MotionExtractor \(missing: "):
+        load_export("liveportrait_motion", path)
+    with pytest.raises(UserError, match="holds no network 'retarget_eye'"):
+        load_export("liveportrait_eye", path)
+
+
+@pytest.mark.slow  # minutes: the networks at full size through two runtimes
+@pytest.mark.parametrize("name", ["appearance", "motion", "warping", "generator"])
+def test_official_file_as_onnx(shared, tmp_path, name):
+    state = spade_state(shared) if name == "generator" else filled_state(shared, f"liveportrait_{name}", SEED)
+    torch.save(state, tmp_path / "official.pth")
+    stage = interop.load(export(f"liveportrait_{name}", tmp_path / "official.pth", tmp_path / f"{name}.onnx"))
+    assert float(stage.metadata["largest_relative_difference"]) < 1e-3
