@@ -72,7 +72,16 @@ DEEP3D = CoefficientSpace(
     "deep3d", (Part("exp", 64, "1"), Part("angle", 3, "rad"), Part("trans", 3, "BFM units (dm)"))
 )
 DEEP3D_CROP = CoefficientSpace("deep3d_crop", (*DEEP3D.parts, Part("crop", 3, "scale, x, y in pixels")))
-SPACES = {space.name: space for space in (LANDMARK, TDDFA, DEEP3D, DEEP3D_CROP)}
+LIVEPORTRAIT = CoefficientSpace(
+    "liveportrait",
+    (
+        Part("exp", 63, "half widths of the crop, 21 keypoints x (x, y, z)"),
+        Part("angle", 3, "rad"),
+        Part("trans", 3, "x, y in half widths of the crop, z unused"),
+        Part("scale", 1, "log"),
+    ),
+)
+SPACES = {space.name: space for space in (LANDMARK, TDDFA, DEEP3D, DEEP3D_CROP, LIVEPORTRAIT)}
 
 
 def require_same_space(what_a: str, a: CoefficientSpace, what_b: str, b: CoefficientSpace) -> None:

@@ -19,6 +19,7 @@ TRACKERS: dict[str, str] = {
     "tddfa": "lhg_jax.faces.tddfa:load",
     "deep3d": "lhg_jax.faces.deep3d:load",
     "deep3d_crop": "lhg_jax.faces.deep3d:load_with_crop",
+    "liveportrait": "lhg_jax.faces.liveportrait:load",
 }
 
 

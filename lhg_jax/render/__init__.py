@@ -17,6 +17,7 @@ RENDERERS: dict[str, str] = {
     "mesh": "lhg_jax.render.mesh.renderer:load",
     "pirenderer": "lhg_jax.render.pirenderer:load",
     "faceshop": "lhg_jax.render.faceshop.renderer:load",
+    "liveportrait": "lhg_jax.render.liveportrait.renderer:load",
 }
 
 

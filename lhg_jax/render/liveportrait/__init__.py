@@ -1,1 +1,1 @@
-"""LivePortrait: keypoints of the portrait are moved, and networks redraw a square of it (Guo et al., 2024)."""
+"""LivePortrait as a renderer: keypoints of the portrait are moved, and networks redraw a square of it."""

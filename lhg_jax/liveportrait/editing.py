@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.render.liveportrait.keypoints import KEYPOINTS, Face, Points, rotation
+from lhg_jax.liveportrait.keypoints import KEYPOINTS, Face, Points, rotation
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 # Slider -> {"keypoint.axis": change for a unit}. `_up`, `_down`, `_right` and `_left` are for one sign only.

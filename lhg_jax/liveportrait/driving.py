@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.render.liveportrait.keypoints import KEYPOINTS, Face, Points
+from lhg_jax.liveportrait.keypoints import KEYPOINTS, Face, Points
 
 Region = Literal["all", "exp", "pose", "lip", "eyes"]
 Network = Callable[[np.ndarray], np.ndarray]  # feature [N, size] -> delta [N, size]
@@ -35,7 +35,12 @@ class Correctors:
 
 
 def drive(
-    source: Face, driver: Face, *, relative: bool = True, region: Region = "all", neutral: np.ndarray | None = None
+    source: Face,
+    driver: Face,
+    *,
+    relative: bool = True,
+    region: Region = "all",
+    neutral: np.ndarray | None = None,
 ) -> Points:
     """The source's keypoints in the driver's frames.
 

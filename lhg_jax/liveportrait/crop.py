@@ -112,7 +112,9 @@ class PasteBack:
         """`matrix` is picture -> square; `mask` is `border_mask`'s where none is given."""
         self._picture = picture
         inverse = cv2.invertAffineTransform(matrix.astype(np.float64))
-        corners = np.array([[0, 0], [DRAWN, 0], [0, DRAWN], [DRAWN, DRAWN]]) @ inverse[:, :2].T + inverse[:, 2]
+        corners = (
+            np.array([[0, 0], [DRAWN, 0], [0, DRAWN], [DRAWN, DRAWN]]) @ inverse[:, :2].T + inverse[:, 2]
+        )
         sizes = np.array(picture.shape[1::-1])
         low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, sizes)
         high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2, 0, sizes)
@@ -121,7 +123,7 @@ class PasteBack:
         self._inverse = inverse.copy()
         self._inverse[:, 2] -= low
         mask = border_mask() if mask is None else mask
-        self._alpha = (self._warp(np.repeat(mask[..., None], 3, axis=2)) if all(self._size) else None)
+        self._alpha = self._warp(np.repeat(mask[..., None], 3, axis=2)) if all(self._size) else None
 
     def _warp(self, square: np.ndarray) -> Float[np.ndarray, "rows columns 3"]:
         return cv2.warpAffine(square, self._inverse, self._size, flags=cv2.INTER_LINEAR).astype(np.float32)
