@@ -2,7 +2,7 @@
 
 Reproduces: configs/lhg_base.py with levels of HA2G's size and the log-mel as HA2G takes it.
 Command:
-  python tools/convert_weights.py --weights CHECKPOINT.bin --output ha2g.safetensors
+  python -m lhg_exporters.convert_weights --weights CHECKPOINT.bin --output ha2g.safetensors
   python -m lhg_jax.train --config configs/lhg_ha2g.py --workdir out/lhg_ha2g
 after the two `prepare` commands of configs/lhg_base.py. docs/weights.md names the checkpoint.
 Time: not yet measured (meant for an accelerator). Expected score: not yet measured.

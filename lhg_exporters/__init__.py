@@ -1,7 +1,7 @@
 """PyTorch definitions of networks whose official checkpoints are PyTorch files, under the checkpoints' keys.
 
-They serve one purpose: to turn such a checkpoint into an ONNX file (tools/export_stage.py), and to prove that
-file against recordings. Only `metrics/inception.py` needs one of them, the reader of checkpoints, besides.
+They serve one purpose: to turn such a checkpoint into an ONNX file (`python -m lhg_exporters`), and to prove
+that file against recordings. At run time only `metrics/inception.py` needs one of them: it reads checkpoints.
 """
 
 import dataclasses

@@ -170,7 +170,7 @@ class StartConfig:
     listener: str = ""
     """Another run's listener.safetensors: of the same model, coefficients and word vectors."""
     audio_encoder: str = ""
-    """HA2G's, converted by `tools/convert_weights.py`. Replaces the audio encoder of `listener`."""
+    """HA2G's, by `python -m lhg_exporters.convert_weights`. Replaces the audio encoder of `listener`."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -149,7 +149,7 @@ def exported_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
         except UserError as error:
             yield path.name, "?", str(error).removeprefix(f"{path}: "), "?"
             continue
-        unknown = "not exported by tools/export_stage.py"
+        unknown = "not exported by `python -m lhg_exporters`"
         yield path.name, notes.get("stage", "?"), notes.get("source", unknown), notes.get("licence", "?")
 
 

@@ -44,7 +44,7 @@ class Options:
     inception: Maybe[Path] = None
     """Inception weights for FID (pt_inception-2015-12-05-6726825d, .pth or .safetensors)."""
     arcface: Maybe[Path] = None
-    """ArcFace network for CSIM, exported by tools/export_stage.py (.onnx)."""
+    """ArcFace network for CSIM, exported by `python -m lhg_exporters` (.onnx)."""
     fid_like_piq: bool = False
     """Also FID with the early-stopped matrix root of the official script."""
     track: bool = True

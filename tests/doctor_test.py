@@ -67,7 +67,7 @@ def test_exported_stages_say_what_they_are(how, tmp_path, monkeypatch, capsys):
     rows = list(doctor.exported_rows(tmp_path))
     assert rows[0] == ("a.onnx", "tddfa", "somebody", "Free-1.0")
     assert rows[1] == ("broken.onnx", "?", "not an ONNX file", "?")
-    assert rows[2] == ("plain.onnx", "?", "not exported by tools/export_stage.py", "?")
+    assert rows[2] == ("plain.onnx", "?", "not exported by `python -m lhg_exporters`", "?")
     doctor.main()
     report = capsys.readouterr().out
     assert "Free-1.0" in report and "somebody" in report

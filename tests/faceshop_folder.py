@@ -1,13 +1,13 @@
 """A folder of the tiny generator's ONNX files, and a person for it, as the tools make them."""
 
-import importlib
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from faceshop_weights import random_generator
 
+from lhg_exporters.folders import export_folder
+from lhg_exporters.onnx_file import Options
 from lhg_jax.render.faceshop import latent as latent_code
 from lhg_jax.render.faceshop.person import Person
 from lhg_jax.render.faceshop.placement import Placement
@@ -15,18 +15,11 @@ from lhg_jax.render.faceshop.placement import Placement
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def tool(name: str):
-    """A module of tools/, which import each other as scripts do."""
-    if str(ROOT / "tools") not in sys.path:
-        sys.path.append(str(ROOT / "tools"))
-    return importlib.import_module(name)
-
-
 def make_folder(folder: Path, generator=None) -> Path:
     """`folder` with generator.pth and the ONNX files made from it."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.save((generator or random_generator()).state_dict(), folder / "generator.pth")
-    tool("export_faceshop").export_all(folder / "generator.pth", folder)
+    export_folder(Options("faceshop", folder / "generator.pth", folder))
     return folder
 
 

@@ -1,6 +1,5 @@
 """Official files of networks with weights filled by rule, and how near outputs must be to recorded ones."""
 
-import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -26,9 +25,10 @@ def filled_state(shared: Path, model: str, seed: int) -> dict:
 
 
 def export(name: str, weights: Path, output: Path, **settings) -> Path:
-    """`tools/export_stage.py`."""
-    tool = importlib.import_module("tools.export_stage")
-    tool.export(tool.Options(name, weights, output, **settings))
+    """`python -m lhg_exporters NAME`."""
+    from lhg_exporters import onnx_file
+
+    onnx_file.export(onnx_file.Options(name, weights, output, **settings))
     return output
 
 

@@ -43,12 +43,12 @@ Deep3dPlaces = Float[np.ndarray, "faces 5"]
 
 
 def load(weights: Path | None) -> NetworkTracker:
-    """The tracker in `deep3d` with a network exported by `tools/export_stage.py deep3d`."""
+    """The tracker in `deep3d` with a network exported by `python -m lhg_exporters deep3d`."""
     return NetworkTracker(Deep3dNetwork(load_network(weights, SIDE, "coeff"), DEEP3D))
 
 
 def load_with_crop(weights: Path | None) -> NetworkTracker:
-    """The tracker in `deep3d_crop` with a network exported by `tools/export_stage.py deep3d`."""
+    """The tracker in `deep3d_crop` with a network exported by `python -m lhg_exporters deep3d`."""
     return NetworkTracker(Deep3dNetwork(load_network(weights, SIDE, "coeff"), DEEP3D_CROP))
 
 

@@ -36,7 +36,7 @@ TddfaPlaces = Float[np.ndarray, "faces 6"]
 
 
 def load(weights: Path | None) -> NetworkTracker:
-    """The tracker with a network exported by `tools/export_stage.py tddfa`."""
+    """The tracker with a network exported by `python -m lhg_exporters tddfa`."""
     return NetworkTracker(TddfaNetwork(load_network(weights, SIDE, "parameters")))
 
 

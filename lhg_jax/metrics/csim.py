@@ -29,7 +29,7 @@ Frames = UInt8[np.ndarray, "frames height width 3"]
 
 @functools.cache
 def arcface(path: Path) -> interop.Stage:
-    """The network exported by `tools/export_stage.py arcface`, read once a process."""
+    """The network exported by `python -m lhg_exporters arcface`, read once a process."""
     return interop.load_as(path, ["embedding"], image=(1, 3, ARCFACE_SIDE, ARCFACE_SIDE))
 
 

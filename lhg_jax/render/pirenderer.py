@@ -1,9 +1,9 @@
 """PIRenderer: a network redraws the portrait's face for each frame of motion.
 
 Ren et al., *PIRenderer: Controllable Portrait Image Generation via Semantic Neural Rendering*, ICCV 2021
-(arXiv 2109.08379). The network (tools/export_stage.py pirenderer) sees one square of the portrait, 256 pixels
-wide, and 27 frames of 73 coefficients around the one to draw, 30 a second. Crop coefficients are in pixels of
-that square.
+(arXiv 2109.08379). The network (`python -m lhg_exporters pirenderer`) sees one square of the portrait, 256
+pixels wide, and 27 frames of 73 coefficients around the one to draw, 30 a second. Crop coefficients are in
+pixels of that square.
 """
 
 import dataclasses
@@ -59,7 +59,7 @@ class PIRenderer:
 
 
 def load(weights: Path | None) -> PIRenderer:
-    """The renderer with a network made by tools/export_stage.py. Raises `UserError` for any other."""
+    """The renderer with a network made by `python -m lhg_exporters`. Raises `UserError` for any other."""
     if weights is None:
         raise UserError("--renderer-weights: PIRenderer needs its network, an .onnx file (docs/weights.md)")
     shapes = {"image": (1, 3, SIZE, SIZE), "window": (1, DEEP3D_CROP.size, 2 * RADIUS + 1)}

@@ -1,7 +1,7 @@
 """RVRT: restores frames (super-resolution x4, deblurring or denoising) tile by tile.
 
 Liang et al., *Recurrent Video Restoration Transformer with Guided Deformable Attention*, NeurIPS 2022
-(arXiv 2206.02146). The network (tools/export_stage.py rvrt) takes tiles of one size, chosen when it was
+(arXiv 2206.02146). The network (`python -m lhg_exporters rvrt`) takes tiles of one size, chosen when it was
 exported; tiles overlap in time and space and fade into each other.
 
 Memory: beside the network's own, for frames of H x W pixels, tiles of T frames and an enlargement of s (4 or
@@ -61,13 +61,13 @@ class RVRTRestorer:
 
 
 def load(weights: Path | None) -> RVRTRestorer:
-    """The restorer with a network made by tools/export_stage.py. Raises `UserError` for any other."""
+    """The restorer with a network made by `python -m lhg_exporters`. Raises `UserError` for any other."""
     if weights is None:
         raise UserError("--restore-weights: RVRT needs its network, an .onnx file (docs/weights.md)")
     stage = interop.load(weights)
     shape = stage.inputs["video"].shape if list(stage.inputs) == ["video"] else ()
     if len(shape) != 5 or stage.outputs != ("restored",) or shape[2] not in (3, 4):
-        raise UserError(f"{weights}: not a network made by tools/export_stage.py rvrt")
+        raise UserError(f"{weights}: not a network made by `python -m lhg_exporters rvrt`")
     frames, rows, columns = shape[1], shape[3], shape[4]
     if frames is None or rows is None or columns is None:
         raise UserError(f"{weights}: its tiles have no fixed size (export it again with --tile)")

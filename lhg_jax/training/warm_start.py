@@ -53,14 +53,15 @@ def read_listener(
 
 
 def read_audio_encoder(path: Path, config: ListenerConfig | ViCoConfig, like: Variables) -> dict[str, Any]:
-    """Parameters and running statistics of an audio encoder out of a file of `tools/convert_weights.py`.
+    """Parameters and running statistics of an audio encoder out of a converted file.
 
     HA2G's heard 15 frames/s: at 30 its weights are a start, nothing more. Raises `UserError` where the file
     or the model has no such encoder, theirs differ in size, or the log-mel comes in another scale.
     """
     variables, _ = load_weights(path)
     if "audio" not in variables:
-        raise UserError(f"{path}: not written by tools/convert_weights.py (it has no audio encoder)")
+        command = "`python -m lhg_exporters.convert_weights`"
+        raise UserError(f"{path}: not written by {command} (it has no audio encoder)")
     if not isinstance(config, ListenerConfig):
         raise UserError("start.audio_encoder: this model has no audio encoder")
     if (config.mel_offset_db, config.mel_scale_db) != (0.0, 1.0):

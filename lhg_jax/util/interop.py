@@ -1,7 +1,7 @@
 """One callable of named numpy arrays for an ONNX file, a TensorFlow SavedModel or a PyTorch module.
 
 Stages outside the core (trackers, renderers, restoration) run through this, so a stage needs no framework of
-its own: official checkpoints become ONNX files once (tools/export_stage.py).
+its own: official checkpoints become ONNX files once (`python -m lhg_exporters`).
 """
 
 import dataclasses
@@ -94,7 +94,7 @@ def load(path: str | os.PathLike) -> Stage:
         raise UserError(f"{path}: no such file (an .onnx file or a SavedModel folder is needed)")
     if path.suffix != ".onnx":
         raise UserError(
-            f"{path}: neither an .onnx file nor a SavedModel folder (tools/export_stage.py makes one)"
+            f"{path}: neither an .onnx file nor a SavedModel folder (`python -m lhg_exporters makes` one)"
         )
     return load_onnx(path)
 

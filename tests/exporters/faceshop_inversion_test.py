@@ -9,9 +9,10 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
-from faceshop_folder import make_folder, make_person, tool  # noqa: E402
+from faceshop_folder import make_folder, make_person  # noqa: E402
 from faceshop_weights import random_generator  # noqa: E402
 
+from lhg_exporters import invert_portrait, onnx_file  # noqa: E402
 from lhg_exporters.faceshop.inversion import (  # noqa: E402
     Search,
     Settings,
@@ -124,7 +125,7 @@ def test_the_tool_makes_a_portrait_that_the_renderer_draws(tmp_path, one_thread)
     portrait = to_bytes(cut(to_bytes(drawn), cv2.invertAffineTransform(to_portrait), 96))
     Image.fromarray(portrait).save(tmp_path / "me.png")
     np.savez(tmp_path / "me.npz", **coefficients_of(known))
-    options = tool("invert_portrait").Options(
+    options = invert_portrait.Options(
         weights=folder / "generator.pth",
         portrait=tmp_path / "me.png",
         output=folder,
@@ -132,7 +133,7 @@ def test_the_tool_makes_a_portrait_that_the_renderer_draws(tmp_path, one_thread)
         steps=150,
         samples=SAMPLES,
     )
-    reported = tool("invert_portrait").invert(options)
+    reported = invert_portrait.invert(options)
     person = load_person(portrait_file(folder, portrait))
     np.testing.assert_allclose(person.latent[128:], known.latent[128:], atol=1e-5)
     picture, _ = FaceshopRenderer(portrait, generator, person).draw(row)
@@ -150,7 +151,6 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_what_the_tool_refuses(tmp_path):
-    invert_portrait = tool("invert_portrait")
     given = {"weights": tmp_path / "g.pth", "portrait": tmp_path / "p.png", "output": tmp_path}
     for change, message in [
         ({}, "either the tracker's network or --coefficients"),
@@ -161,9 +161,8 @@ def test_what_the_tool_refuses(tmp_path):
             invert_portrait.invert(invert_portrait.Options(**given, **change))
     for number in (1, 2):
         torch.save(random_generator(number).state_dict(), tmp_path / f"{number}.pth")
-    export_stage = tool("export_stage")
-    mapping = export_stage.Options("faceshop_mapping", tmp_path / "1.pth", tmp_path / "mapping.onnx")
-    export_stage.export(mapping)
+    mapping = onnx_file.Options("faceshop_mapping", tmp_path / "1.pth", tmp_path / "mapping.onnx")
+    onnx_file.export(mapping)
     for change, message in [
         ({"tune": 3}, "already holds a generator"),
         ({"weights": tmp_path / "2.pth"}, "made from other weights than"),

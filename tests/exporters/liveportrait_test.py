@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from liveportrait_recordings import SEED, recorded
 from stage_files import assert_close, export, fill_module, filled_state
 
 from lhg_jax.util import interop
@@ -26,11 +27,6 @@ NETWORKS = {
     "stitching.eye": lambda: retargeting.Retargeting(retargeting.EYE),
     "stitching.lip": lambda: retargeting.Retargeting(retargeting.LIP),
 }
-SEED = 201  # of the weights of every recording
-
-
-def recorded(shared, name: str, case: str) -> dict[str, np.ndarray]:
-    return dict(np.load(shared / f"golden/liveportrait_{name}.{case}.npz"))
 
 
 def tolerances(shared, name: str, case: str) -> dict[str, float]:
@@ -134,7 +130,7 @@ def spade_network(shared):
 
 
 def spade_state(shared) -> dict:
-    """The official file's tensors; the stored vectors of the spectral norms are constants of the recording."""
+    """The official file's tensors; the spectral norms' stored vectors are constants of the recording."""
     kept = np.load(shared / "golden/liveportrait_spade.keep.npz")
     state = filled_state(shared, "liveportrait_spade", SEED)
     return state | {name: torch.from_numpy(kept[name]) for name in kept.files}

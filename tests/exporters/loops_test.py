@@ -7,9 +7,9 @@ from torch import nn  # noqa: E402
 
 from lhg_exporters import Export  # noqa: E402
 from lhg_exporters.loops import fold  # noqa: E402
+from lhg_exporters.onnx_file import compare, write_onnx  # noqa: E402
 from lhg_exporters.pirenderer.norms import LayerNorm2d  # noqa: E402
 from lhg_jax.util import interop  # noqa: E402
-from tools.export_stage import compare, write_onnx  # noqa: E402
 
 
 class Step(nn.Module):

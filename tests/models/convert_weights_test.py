@@ -22,11 +22,19 @@ from lhg_jax.weights import load_weights
 
 torch = pytest.importorskip("torch")
 ROOT = Path(__file__).resolve().parents[2]
-TOOL, CONFIG = ROOT / "tools" / "convert_weights.py", ROOT / "configs" / "lhg_ha2g.py"
+CONFIG = ROOT / "configs" / "lhg_ha2g.py"
 
 
 def convert(weights: Path, output: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, TOOL, "--weights", weights, "--output", output]
+    command = [
+        sys.executable,
+        "-m",
+        "lhg_exporters.convert_weights",
+        "--weights",
+        weights,
+        "--output",
+        output,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

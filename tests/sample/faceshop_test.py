@@ -102,7 +102,7 @@ def test_what_is_wrong_is_one_line(folder, tmp_path, monkeypatch, capsys):
     assert "--renderer-weights: faceshop needs the folder" in error
     Image.new("RGB", (SIZE, SIZE)).save(tmp_path / "stranger.png")
     stranger = [*motion, *stages(folder), "--listener", tmp_path / "stranger.png"]
-    assert "tools/invert_portrait.py" in fails(monkeypatch, capsys, tmp_path / "o.mp4", *stranger)
+    assert "lhg_exporters.invert_portrait" in fails(monkeypatch, capsys, tmp_path / "o.mp4", *stranger)
     demo = [*stages(folder), "--speaker", folder / "speaker.mp4", "--asr", "none"]
     error = fails(monkeypatch, capsys, tmp_path / "o.mp4", *demo)  # the package's listener moves landmarks
     assert "'landmark'" in error and "'deep3d'" in error

@@ -1,6 +1,5 @@
 """One callable for ONNX, SavedModel and PyTorch: the same numbers, and errors that say what does not fit."""
 
-import importlib
 import sys
 
 import numpy as np
@@ -31,16 +30,16 @@ def network():
 def onnx_file(network, tmp_path_factory):
     import torch
 
-    tools = importlib.import_module("tools.export_stage")
     from lhg_exporters import Export
+    from lhg_exporters import onnx_file as tools_module
 
     example = {"x": torch.randn(4, 3), "shift": torch.randn(2)}
     dynamic = {"x": {0: "batch"}, "y": {0: "batch"}, "total": {0: "batch"}}
     path = tmp_path_factory.mktemp("onnx") / "two.onnx"
     stage = Export(network.eval(), example, ("y", "total"), dynamic, "nobody", "none")
-    tools.write_onnx(stage, path)
-    assert tools.compare(stage, path) < 1e-6
-    tools.annotate(path, source="nobody", licence="none")
+    tools_module.write_onnx(stage, path)
+    assert tools_module.compare(stage, path) < 1e-6
+    tools_module.annotate(path, source="nobody", licence="none")
     return path
 
 

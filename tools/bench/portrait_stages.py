@@ -76,8 +76,8 @@ def official_file(bench: Bench, path: Path) -> None:
 def measure(bench: Bench, rounds: int, threads: int, folder: Path) -> str:
     """Cells of the table."""
     from lhg_exporters import load_export
+    from lhg_exporters.onnx_file import write_onnx
     from tools.bench.stages import in_turns  # imports PyTorch, which is no part of the memory
-    from tools.export_stage import write_onnx
 
     official_file(bench, folder / "official.pt")
     exported, path = load_export(bench.stage, folder / "official.pt"), folder / "stage.onnx"

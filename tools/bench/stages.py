@@ -25,8 +25,8 @@ from lhg_exporters import Export
 from lhg_exporters.faces.iresnet import DEPTHS, IResNet
 from lhg_exporters.faces.mobilenet import MobileNet
 from lhg_exporters.faces.recon_net import ReconNet
+from lhg_exporters.onnx_file import write_onnx
 from lhg_jax.util import interop
-from tools.export_stage import write_onnx
 
 
 @dataclasses.dataclass(frozen=True)

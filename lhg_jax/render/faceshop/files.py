@@ -1,4 +1,7 @@
-"""The four ONNX files of 3DFaceShop's generator (tools/export_faceshop.py) as functions of numpy arrays."""
+"""The four ONNX files of 3DFaceShop's generator as functions of numpy arrays.
+
+`python -m lhg_exporters faceshop` makes them.
+"""
 
 import dataclasses
 import functools
@@ -87,7 +90,7 @@ class FaceGenerator:
 def load_face_generator(folder: Path) -> FaceGenerator:
     """The generator in a folder. Raises `UserError` where files are missing or do not belong together."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder (tools/export_faceshop.py makes it from generator.pth)")
+        raise UserError(f"{folder}: no such folder (`python -m lhg_exporters faceshop` makes it)")
     stages = {name: load_stage(folder, name) for name in STAGES}
     if len({(stage.metadata["weights_sha256"], stage.metadata["source"]) for stage in stages.values()}) > 1:
         raise UserError(f"{folder}: its files were made from different weights")
@@ -98,7 +101,7 @@ def load_stage(folder: Path, name: str) -> Stage:
     """One of `STAGES`. Raises `UserError` where it is missing or another network."""
     stage = interop.load(folder / f"{name}.onnx")
     if stage.metadata.get("stage") != f"faceshop_{name}":
-        raise UserError(f"{stage.name}: not a file made by tools/export_faceshop.py")
+        raise UserError(f"{stage.name}: not a file made by `python -m lhg_exporters faceshop`")
     return stage
 
 

@@ -1,4 +1,7 @@
-"""A portrait in 3DFaceShop's latent space: what tools/invert_portrait.py finds, as a small file."""
+"""A portrait in 3DFaceShop's latent space, as a small file.
+
+`python -m lhg_exporters.invert_portrait` finds it.
+"""
 
 import dataclasses
 import hashlib
@@ -53,7 +56,7 @@ def load_person(path: str | os.PathLike) -> Person:
     want = {"latent": (latent.SIZE,), "pose_offset": (2,), "angle": (3,), "trans": (3,)}
     want |= {"placement": (4,), "residual": (*shapes.get("residual", ())[:1], 512)}
     if shapes != want:
-        raise UserError(f"{path}: not a portrait inverted by tools/invert_portrait.py")
+        raise UserError(f"{path}: not a portrait inverted by `python -m lhg_exporters.invert_portrait`")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise UserError(f"{path}: holds values that are not finite")
     scale, x, y, height = arrays["placement"]

@@ -25,7 +25,8 @@ Image = UInt8[np.ndarray, "height width 3"]
 def load(weights: Path | None) -> "Faceshop":
     """The renderer of `lhg_jax.render`. Raises `UserError` without weights or where they do not fit."""
     if weights is None:
-        raise UserError("--renderer-weights: faceshop needs the folder made by tools/export_faceshop.py")
+        command = "`python -m lhg_exporters faceshop`"
+        raise UserError(f"--renderer-weights: faceshop needs the folder made by {command}")
     return Faceshop(weights)
 
 
@@ -46,8 +47,8 @@ class Faceshop:
         path = portrait_file(self.folder, portrait)
         if not path.is_file():
             raise UserError(
-                "portrait: not known to this generator yet (tools/invert_portrait.py finds its latent once, "
-                f"and writes {path})"
+                "portrait: not known to this generator yet (`python -m lhg_exporters.invert_portrait` "
+                f"finds its latent once, and writes {path})"
             )
         return FaceshopRenderer(portrait, self.generator, load_person(path))
 

@@ -1,7 +1,7 @@
 """Official HA2G checkpoint (.bin) to safetensors of our variables, and back.
 
-    python tools/convert_weights.py --weights ted_gesture_checkpoint.bin --output ha2g.safetensors
-    python tools/convert_weights.py --weights ha2g.safetensors --output ha2g.bin
+    python -m lhg_exporters.convert_weights --weights ted_gesture_checkpoint.bin --output ha2g.safetensors
+    python -m lhg_exporters.convert_weights --weights ha2g.safetensors --output ha2g.bin
 
 Only the audio and the text encoder are kept. The safetensors hold `audio/...`, `text/...` and `embedding`
 (one row a word); their metadata hold the word list as JSON. Needs PyTorch (`pip install 'lhg_jax[torch]'`).

@@ -1,10 +1,7 @@
-"""An official PyTorch checkpoint -> an ONNX file that the package runs without PyTorch.
-
-  python tools/export_stage.py NAME --weights FILE --output FILE.onnx
+"""An official PyTorch checkpoint as an ONNX file that the package runs without PyTorch.
 
 The file is checked before it is kept: the same random input through ONNX and through PyTorch. Source,
 licence, the weights' sha256 and the difference that was found stand in its metadata.
-Needs the extra `stages`. docs/weights.md says where official files come from.
 """
 
 import dataclasses
@@ -21,7 +18,7 @@ import tyro
 from lhg_exporters import Export, load_export
 from lhg_jax.util import interop
 from lhg_jax.util.atomic import replacing
-from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 OPSET = 20  # the first whose GridSample has all that the stages need
 
@@ -31,11 +28,11 @@ class Options:
     """Turns an official checkpoint into an ONNX file."""
 
     name: Annotated[str, tyro.conf.Positional]
-    """Which network."""
+    """Which network, or folder of networks."""
     weights: Path
     """The official checkpoint."""
     output: Path
-    """The .onnx file to write."""
+    """The .onnx file or the folder to write."""
     tile: tuple[int, int, int] | None = None
     """Of video restoration: frames, rows and columns of the tiles that the network will take."""
 
@@ -147,14 +144,3 @@ def annotate(path: Path, **notes: str) -> None:
     model = onnx.load(path)
     onnx.helper.set_model_props(model, notes)
     onnx.save(model, path)
-
-
-def main() -> None:
-    """Parses the command line and exports."""
-    options = tyro.cli(Options, description=__doc__)
-    difference = export(options)
-    print(f"wrote {options.output} (differs from PyTorch by {difference:.2g} of the largest value)")
-
-
-if __name__ == "__main__":
-    run_cli(main)

@@ -1,11 +1,11 @@
 """Finds a portrait in 3DFaceShop's latent space, once; `sample --renderer faceshop` then knows this portrait.
 
-  python tools/invert_portrait.py --weights generator.pth --portrait me.png --output FOLDER \\
+  python -m lhg_exporters.invert_portrait --weights generator.pth --portrait me.png --output FOLDER \\
       (--tracker-weights deep3d.onnx | --coefficients me.npz) [--steps 400] [--tune 300] [--device cuda]
 
-FOLDER is the renderer's, made by tools/export_faceshop.py. With --tune the generator itself is fitted to the
-portrait: FOLDER is then a new one, and gets the tuned generator with its ONNX files. Needs the extra
-`stages`.
+FOLDER is the renderer's, made by `python -m lhg_exporters faceshop`. With --tune the generator itself is
+fitted to the portrait: FOLDER is then a new one, and gets the tuned generator with its ONNX files. Needs the
+extra `stages`.
 """
 
 import dataclasses
@@ -97,7 +97,9 @@ def check(options: Options) -> None:
             f"{options.output}: already holds a generator; the tuned one needs a folder of its own"
         )
     if not options.tune and not is_there:
-        raise UserError(f"{options.output}: not a renderer's folder (tools/export_faceshop.py makes it)")
+        raise UserError(
+            f"{options.output}: not a renderer's folder (`python -m lhg_exporters faceshop` makes it)"
+        )
 
 
 def require_same_weights(folder: Path, weights: Path) -> None:
@@ -124,13 +126,14 @@ def measure(options: Options, portrait: np.ndarray) -> Measurement:
 def save_tuned(generator, folder: Path) -> None:
     """Writes a tuned generator and its ONNX files."""
     import safetensors.torch
-    from export_faceshop import export_all
 
+    from lhg_exporters import onnx_file
+    from lhg_exporters.folders import export_folder
     from lhg_jax.util.atomic import replacing
 
     with replacing(folder / TUNED) as temporary:
         safetensors.torch.save_file(generator.cpu().state_dict(), temporary)
-    export_all(folder / TUNED, folder)
+    export_folder(onnx_file.Options("faceshop", folder / TUNED, folder))
 
 
 def main() -> None:
