@@ -24,6 +24,7 @@ CORNERS = {
 Landmarks = Float[np.ndarray, "points 2"]
 Matrix = Float[np.ndarray, "2 3"]
 Image = UInt8[np.ndarray, "height width 3"]
+Square = UInt8[np.ndarray, "side side 3"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +74,7 @@ def box(landmarks: Landmarks, scale: float = SCALE, up: float = UP, turned: bool
     return Box(centre, side, angle)
 
 
-def limit_shape(height: int, width: int, longest: int = 1280) -> tuple[int, int]:
-    """Height and width of a picture brought to at most `longest` pixels and even sides."""
-    if max(height, width) > longest:
-        factor = longest / max(height, width)
-        height, width = int(height * factor), int(width * factor)
-    return height - height % 2, width - width % 2
-
-
-def cut(image: Image, matrix: Matrix, size: int = DRAWN, border: int = cv2.BORDER_REPLICATE) -> Image:
+def cut(image: Image, matrix: Matrix, size: int = DRAWN, border: int = cv2.BORDER_REPLICATE) -> Square:
     """The square of a picture (bilinear).
 
     Beyond the picture its edge goes on: the generator draws black where it saw black. The published program
@@ -92,7 +85,7 @@ def cut(image: Image, matrix: Matrix, size: int = DRAWN, border: int = cv2.BORDE
     )
 
 
-def halve(square: Image) -> Image:
+def halve(square: UInt8[np.ndarray, "512 512 3"]) -> UInt8[np.ndarray, "256 256 3"]:
     """512 -> 256 pixels, the mean of four."""
     return cv2.resize(square, (SEEN, SEEN), interpolation=cv2.INTER_AREA)
 

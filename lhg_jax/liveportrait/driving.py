@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.liveportrait.keypoints import KEYPOINTS, Face, Points
+from lhg_jax.liveportrait.keypoints import KEYPOINTS, Face, Points, Still
 
 Region = Literal["all", "exp", "pose", "lip", "eyes"]
 Network = Callable[[np.ndarray], np.ndarray]  # feature [N, size] -> delta [N, size]
@@ -85,7 +85,7 @@ def driven_expression(
     return np.where(taken, moved, source.exp)
 
 
-def stitch(source: Points, driven: Points, network: Network) -> Points:
+def stitch(source: Still, driven: Points, network: Network) -> Points:
     """Keypoints whose frame fits the picture around the crop: shoulders and border stay where they are."""
     delta = network(pairs(source, driven))
     moved = driven + delta[:, :63].reshape(-1, KEYPOINTS, 3)
@@ -93,13 +93,13 @@ def stitch(source: Points, driven: Points, network: Network) -> Points:
     return moved
 
 
-def pairs(source: Points, driven: Points) -> Float[np.ndarray, "frames 126"]:
+def pairs(source: Still, driven: Points) -> Float[np.ndarray, "frames 126"]:
     """What the stitching network reads."""
     still = np.broadcast_to(source, driven.shape)
     return np.concatenate([still.reshape(len(driven), -1), driven.reshape(len(driven), -1)], axis=1)
 
 
-def retarget(source: Points, ratios: Float[np.ndarray, "frames ratio"], network: Network) -> Points:
+def retarget(source: Still, ratios: Float[np.ndarray, "frames ratio"], network: Network) -> Points:
     """By how much keypoints move to open eyes or lips as asked.
 
     Args:
@@ -111,13 +111,13 @@ def retarget(source: Points, ratios: Float[np.ndarray, "frames ratio"], network:
     return network(np.concatenate([still, ratios], axis=1, dtype=np.float32)).reshape(-1, KEYPOINTS, 3)
 
 
-def close_lips(source: Points, own: Float[np.ndarray, "1"], network: Network) -> Points:
+def close_lips(source: Still, own: Float[np.ndarray, "1"], network: Network) -> Still:
     """The change that shuts the source's lips; none where they are shut already."""
     if float(own[0]) < OPEN_LIPS:
         return np.zeros((1, KEYPOINTS, 3), np.float32)
     return retarget(source, np.array([[own[0], 0.0]], np.float32), network)
 
 
-def amplify(source: Points, driven: Points, factor: float) -> Points:
+def amplify(source: Still, driven: Points, factor: float) -> Points:
     """Moves the keypoints `factor` times as far from the source's."""
     return source + (driven - source) * np.float32(factor)

@@ -17,6 +17,7 @@ KEYPOINTS = 21
 BIN_DEG, FIRST_DEG = 3.0, -97.5  # an angle is a mean over bins 3 degrees apart
 
 Points = Float[np.ndarray, "frames 21 3"]
+Still = Float[np.ndarray, "1 21 3"]  # of the portrait
 
 
 def degrees(logits: Float[np.ndarray, "*batch 66"]) -> Float[np.ndarray, "*batch"]:
@@ -89,7 +90,7 @@ def lip_ratio(landmarks: Float[np.ndarray, "*batch points 2"]) -> Float[np.ndarr
 def _ratio(landmarks: np.ndarray, upper: int, lower: int, left: int, right: int) -> np.ndarray:
     height = np.linalg.norm(landmarks[..., upper, :] - landmarks[..., lower, :], axis=-1)
     width = np.linalg.norm(landmarks[..., left, :] - landmarks[..., right, :], axis=-1)
-    return height / (width + 1e-6)
+    return np.asarray(height / (width + 1e-6))
 
 
 def hull_ratio(first: Float[np.ndarray, "21 3"], second: Float[np.ndarray, "21 3"]) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from lhg_jax.liveportrait.driving import Correctors
-from lhg_jax.liveportrait.keypoints import Face, Points, measure
+from lhg_jax.liveportrait.keypoints import Face, Points, Still, measure
 from lhg_jax.util import interop
 from lhg_jax.util.errors import UserError
 
@@ -60,12 +60,12 @@ class Networks:
         return measure({name: np.concatenate([o[name] for o in outputs]) for name in OUTPUTS["motion"]})
 
     def draw(
-        self, feature: np.ndarray, driving: Points, source: Points
+        self, feature: np.ndarray, driving: Points, source: Still
     ) -> UInt8[np.ndarray, "frames 512 512 3"]:
         """Pictures of the square for keypoints [F, 21, 3] of frames and [1, 21, 3] of the portrait."""
         return np.concatenate([self._draw(feature, kp[None], source) for kp in driving])
 
-    def _draw(self, feature: np.ndarray, driving: Points, source: Points) -> np.ndarray:
+    def _draw(self, feature: np.ndarray, driving: Points, source: Still) -> np.ndarray:
         arrays = {"feature": feature, "kp_driving": driving, "kp_source": source}
         arrays = {name: np.ascontiguousarray(x, np.float32) for name, x in arrays.items()}
         if "warping_generator" in self.calls:

@@ -5,6 +5,7 @@ moved to the time between them and mixed.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,7 +69,7 @@ def interpolated(
     """All frames, from those at the times `drawn`; two are kept at a time."""
     before = next(frames)
     yield before
-    for start, end in zip(drawn[:-1], drawn[1:], strict=True):
+    for start, end in itertools.pairwise(drawn):
         after = next(frames)
         if end - start > 1:
             between = InBetween(before, after)

@@ -149,8 +149,3 @@ def test_cut_and_paste_back(functions):
     drawn = functions["in_drawn512_sub2"].repeat(2, axis=0).repeat(2, axis=1)
     pasted = crop.PasteBack(picture, matrix)(drawn).astype(int)
     assert np.abs(pasted - functions["out_pasted"]).max() <= 1
-
-
-def test_shapes_are_limited(functions):
-    for shape, limited in zip(functions["in_shapes"], functions["out_limited_shapes"], strict=True):
-        assert crop.limit_shape(*map(int, shape)) == tuple(limited)

@@ -48,7 +48,7 @@ def test_moving_picture_is_followed():
     values[:, 0] = np.linspace(30, 60, 31)
     motion, spy = Motion(LANDMARK, values), Spy()
     times_s = (np.arange(31) + 0.5) / 30
-    frames = list(FewerFrames(spy, 6.0)(None, None).animate(motion, times_s))
+    frames = list(FewerFrames(spy, 6.0)(blob(0), None).animate(motion, times_s))
     assert len(frames) == 31 and len(spy.times_s) == 7
     for frame, row in zip(frames, values, strict=True):
         light = frame[..., 0].astype(float) - 40
