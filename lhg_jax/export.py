@@ -3,7 +3,7 @@
 The exported function takes the arrays of `SpeakerFeatures` and the listener's first frame by name, and gives
 `listener_motion` [batch, frames, coeff]. Batch and number of words are free. So is the length in a SavedModel
 and in StableHLO, where it must be T = 4 k + 2 frames (log-mel: 2 T + 2 steps); an ONNX file has one length,
-chosen here. Shorter clips are padded and say so in `valid`; longer ones go through in overlapping windows
+chosen here. Shorter clips are padded and say so in `in_clip`; longer ones go through in overlapping windows
 (`lhg_jax.windowed_inference`). Each file is loaded through its own runtime and compared with JAX before it is
 kept.
 """
@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lhg_jax.features import MEL_BANDS, MFCC_SIZE, SpeakerFeatures, mel_steps
+from lhg_jax.contract import SpeakerFeatures
+from lhg_jax.features import MEL_BANDS, MFCC_SIZE, mel_steps
 from lhg_jax.listener_checkpoint import WINDOW, ListenerModel, load_listener
 from lhg_jax.util import interop
 from lhg_jax.util.atomic import replacing
@@ -29,7 +30,7 @@ from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
 TOLERANCE = 1e-5  # largest difference from JAX that passes, relative to the largest coefficient (at least 1)
 SIZES = ((1, 34, 5), (3, 90, 20))  # (batch, frames, rows of words) that are compared
 OUTPUT = "listener_motion"
-INPUTS = ("log_mel", "mfcc", "word_table", "word_of_frame", "motion", "has_motion", "valid", "first_frame")
+INPUTS = (*(field.name for field in dataclasses.fields(SpeakerFeatures)), "first_frame")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +70,10 @@ def input_specs(
         "log_mel": ((batch, mel_steps(frames), MEL_BANDS), jnp.float32),
         "mfcc": ((batch, frames, MFCC_SIZE), jnp.float32),
         "word_table": ((batch, words, trained.word_size), jnp.float32),
-        "word_of_frame": ((batch, frames), jnp.int32),
-        "motion": ((batch, frames, size), jnp.float32),
-        "has_motion": ((batch,), jnp.bool_),
-        "valid": ((batch, frames), jnp.bool_),
+        "word_index": ((batch, frames), jnp.int32),
+        "speaker_motion": ((batch, frames, size), jnp.float32),
+        "speaker_seen": ((batch, frames), jnp.bool_),
+        "in_clip": ((batch, frames), jnp.bool_),
         "first_frame": ((batch, size), jnp.float32),
     }
     return {name: jax.ShapeDtypeStruct(*shapes[name]) for name in INPUTS}
@@ -154,10 +155,11 @@ def random_inputs(
     specs = input_specs(trained, batch, frames, words)
     arrays = {name: rng.normal(size=spec.shape).astype(spec.dtype) for name, spec in specs.items()}
     arrays["log_mel"] = (10 * arrays["log_mel"] - 40).clip(-80, 0)
-    arrays["word_of_frame"] = rng.integers(0, words, (batch, frames)).astype(np.int32)
-    arrays["motion"], arrays["first_frame"] = 0.1 * arrays["motion"], 0.1 * arrays["first_frame"]
-    arrays["has_motion"] = np.arange(batch) != 1
-    arrays["valid"] = np.arange(frames)[None] < frames - 9 * (np.arange(batch)[:, None] == batch - 1)
+    arrays["word_index"] = rng.integers(0, words, (batch, frames)).astype(np.int32)
+    for name in ("speaker_motion", "first_frame"):
+        arrays[name] = 0.1 * arrays[name]
+    arrays["in_clip"] = np.arange(frames)[None] < frames - 9 * (np.arange(batch)[:, None] == batch - 1)
+    arrays["speaker_seen"] = (np.arange(batch)[:, None] != 1) & (rng.random((batch, frames)) < 0.9)
     return arrays
 
 

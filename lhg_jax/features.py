@@ -1,11 +1,11 @@
-"""SpeakerFeatures: everything the model hears and sees of the speaker, one pytree."""
+"""Sizes of the speaker's features, and how a clip of them is cut and padded (numpy)."""
 
 from typing import Any
 
-import flax.struct
 import numpy as np
 
-Array = Any  # numpy on the way in, jax inside a jitted function
+from lhg_jax.contract import AnyArray, SpeakerFeatures
+
 Size = Any  # int, or a symbolic dimension where a function is exported
 
 MFCC_SIZE = 39  # 13 coefficients + delta + delta-delta
@@ -24,40 +24,14 @@ def mel_steps(frames: Size) -> Size:
     return 2 * encoder_frames(frames) + 2
 
 
-class SpeakerFeatures(flax.struct.PyTreeNode):
-    """One clip (no leading axis) or a padded batch (leading axis B). T frames at 30 frames/s.
-
-    Attributes:
-      log_mel: [..., M, 128] float32 dB, M = mel_steps(T); step m centred at m/60 s.
-      mfcc: [..., T, 39] float32, MFCC + delta + delta-delta.
-      word_table: [..., W, D] float32 BERT word vectors; row 0 is zeros.
-      word_of_frame: [..., T] int32 row of `word_table` spoken in that frame, 0 = no word.
-      motion: [..., T, C] float32 speaker coefficients; zeros where there is no video.
-      has_motion: [...] bool, whether the speaker was seen at all.
-      valid: [..., T] bool; nothing downstream may look at frames that are not valid.
-    """
-
-    log_mel: Array
-    mfcc: Array
-    word_table: Array
-    word_of_frame: Array
-    motion: Array
-    has_motion: Array
-    valid: Array
-
-    @property
-    def frames(self) -> Size:
-        """T, padding included."""
-        return self.valid.shape[-1]
-
-
 def pad_features(features: SpeakerFeatures, frames: int, words: int) -> SpeakerFeatures:
     """Pads one clip (numpy) to `frames` frames and `words` word rows; sound with silence, else zeros.
 
     Half precision, which clips have on disk, becomes float32. Raises ValueError if the clip is longer.
     """
 
-    def pad(array: np.ndarray, size: int, value: float = 0) -> np.ndarray:
+    def pad(values: AnyArray, size: int, value: float = 0) -> np.ndarray:
+        array = np.asarray(values)
         if len(array) > size:
             raise ValueError(f"cannot pad {len(array)} rows to {size}")
         dtype = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
@@ -69,10 +43,10 @@ def pad_features(features: SpeakerFeatures, frames: int, words: int) -> SpeakerF
         log_mel=pad(features.log_mel, mel_steps(frames), MEL_FLOOR_DB),
         mfcc=pad(features.mfcc, frames),
         word_table=pad(features.word_table, words),
-        word_of_frame=pad(features.word_of_frame, frames),
-        motion=pad(features.motion, frames),
-        has_motion=np.asarray(features.has_motion),
-        valid=pad(features.valid, frames),
+        word_index=pad(features.word_index, frames),
+        speaker_motion=pad(features.speaker_motion, frames),
+        speaker_seen=pad(features.speaker_seen, frames),
+        in_clip=pad(features.in_clip, frames),
     )
 
 
@@ -89,7 +63,7 @@ def crop_features(features: SpeakerFeatures, start: int, frames: int, words: int
       words: number of rows of the cropped word table besides row 0.
     """
     stop = min(start + frames, features.frames)
-    spoken = features.word_of_frame[start:stop]
+    spoken = features.word_index[start:stop]
     kept = np.unique(spoken[spoken > 0])[:words]
     number = np.zeros(len(features.word_table), np.int32)
     number[kept] = np.arange(1, len(kept) + 1)
@@ -97,9 +71,9 @@ def crop_features(features: SpeakerFeatures, start: int, frames: int, words: int
         log_mel=features.log_mel[2 * start : 2 * start + mel_steps(stop - start)],
         mfcc=features.mfcc[start:stop],
         word_table=features.word_table[np.concatenate([[0], kept]).astype(np.int32)],
-        word_of_frame=number[spoken],
-        motion=features.motion[start:stop],
-        has_motion=features.has_motion,
-        valid=features.valid[start:stop],
+        word_index=number[spoken],
+        speaker_motion=features.speaker_motion[start:stop],
+        speaker_seen=features.speaker_seen[start:stop],
+        in_clip=features.in_clip[start:stop],
     )
     return pad_features(crop, frames, words + 1)

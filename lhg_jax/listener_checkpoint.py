@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.features import MEL_BANDS, MFCC_SIZE, SpeakerFeatures, mel_steps
+from lhg_jax.contract import SpeakerFeatures
+from lhg_jax.features import MEL_BANDS, MFCC_SIZE, mel_steps
 from lhg_jax.models.listener import Listener, ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener
 from lhg_jax.motion import SPACES, CoefficientSpace
@@ -131,10 +132,10 @@ def template(model: nn.Module, space: CoefficientSpace, word_size: int) -> dict[
         log_mel=jnp.zeros((1, mel_steps(WINDOW), MEL_BANDS)),
         mfcc=jnp.zeros((1, WINDOW, MFCC_SIZE)),
         word_table=jnp.zeros((1, MAX_WORDS + 1, word_size)),
-        word_of_frame=jnp.zeros((1, WINDOW), jnp.int32),
-        motion=jnp.zeros((1, WINDOW, space.size)),
-        has_motion=jnp.ones((1,), bool),
-        valid=jnp.ones((1, WINDOW), bool),
+        word_index=jnp.zeros((1, WINDOW), jnp.int32),
+        speaker_motion=jnp.zeros((1, WINDOW, space.size)),
+        speaker_seen=jnp.ones((1, WINDOW), bool),
+        in_clip=jnp.ones((1, WINDOW), bool),
     )
     init = functools.partial(model.init, train=False)
     return jax.eval_shape(init, jax.random.key(0), shapes, jnp.zeros((1, space.size)))

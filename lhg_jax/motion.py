@@ -12,6 +12,7 @@ from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError
 
 FRAME_RATE = 30.0  # frames/s at which the model runs (DESIGN section 3)
+MAX_GAP_S = 1.0  # longest gap in tracking that is bridged by a straight line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,9 +120,28 @@ class Motion:
         """Of each frame, whether it was measured; all of them where `valid` does not say."""
         return np.ones(len(self), bool) if self.valid is None else self.valid
 
+    @property
+    def bridged(self) -> Bool[np.ndarray, "frames"]:
+        """Of each frame, whether it was measured or lies in a gap of `MAX_GAP_S` or less, under a line.
+
+        What a model may take for the speaker's motion; through longer gaps the values are held, and mean
+        nothing. A gap at either end has no line.
+        """
+        seen = self.seen
+        frames = np.arange(len(self))
+        before = np.maximum.accumulate(np.where(seen, frames, -len(self)))
+        after = np.minimum.accumulate(np.where(seen, frames, 2 * len(self))[::-1])[::-1]
+        inside = (before >= 0) & (after < len(self))
+        return seen | (inside & (after - before <= MAX_GAP_S * self.fps))
+
     def part(self, name: str) -> Float[np.ndarray, "frames size"]:
         """The coefficients of one part."""
         return self.values[:, self.space.slice(name)]
+
+    def bridged_at(self, times_s: Iterable[float]) -> Bool[np.ndarray, "times"]:
+        """`bridged` of the frames nearest to given times (s)."""
+        frames = (np.asarray(list(times_s)) * self.fps).astype(int)
+        return self.bridged[np.clip(frames, 0, len(self) - 1)]
 
     def replace(self, **parts: np.ndarray) -> "Motion":
         """A copy with the given parts replaced, e.g. `motion.replace(angle=angles)`."""

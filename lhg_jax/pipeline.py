@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax import faces, media
+from lhg_jax.contract import SpeakerFeatures
 from lhg_jax.faces.precomputed import read_coefficients
-from lhg_jax.features import SpeakerFeatures
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener
 from lhg_jax.motion import FRAME_RATE, Motion, require_same_space, save_motion
 from lhg_jax.request import Request, Speaker, Style, Timeline, find_speaker
@@ -113,17 +113,18 @@ class Pipeline:
         motion = self.measured_motion(request.speaker_motion) if request.speaker_motion else None
         speech = self.hear(speaker, request.transcript)
         motion = self.watch(speaker) if motion is None else motion
-        seen = np.zeros((frames, self.model.space.size), np.float32)
+        values, seen = np.zeros((frames, self.model.space.size), np.float32), np.zeros(frames, bool)
         if motion is not None:
-            seen = motion.at_times((np.arange(frames) + 0.5) / FRAME_RATE)
+            times_s = (np.arange(frames) + 0.5) / FRAME_RATE
+            values, seen = motion.at_times(times_s), motion.bridged_at(times_s)
         return SpeakerFeatures(
             log_mel=speech.log_mel,
             mfcc=speech.mfcc,
             word_table=speech.word_table,
-            word_of_frame=speech.word_of_frame,
-            motion=seen,
-            has_motion=np.asarray(motion is not None),
-            valid=np.ones(frames, bool),
+            word_index=speech.word_index,
+            speaker_motion=values,
+            speaker_seen=seen,
+            in_clip=np.ones(frames, bool),
         )
 
     def hear(self, speaker: Speaker, transcript: Path | None) -> SpeechFeatures:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.features import SpeakerFeatures, crop_features
+from lhg_jax.contract import SpeakerFeatures
+from lhg_jax.features import crop_features
 
 PredictWindow = Callable[[SpeakerFeatures, Float[np.ndarray, "coeff"]], Float[np.ndarray, "frames coeff"]]
 
@@ -57,11 +58,11 @@ def generate(
       [T, C] coefficients; row 0 is `first_frame`.
     """
     motion = np.zeros((features.frames, len(first_frame)), np.float32)
-    covered = 0
+    covered, reference = 0, features.speaker_motion[np.argmax(features.speaker_seen)]
     for start in window_starts(features.frames, window, overlap):
         stop = min(start + window, features.frames)
         crop = crop_features(features, start, window, max_words)
-        crop.motion[0] = features.motion[0]
+        crop.speaker_motion[0], crop.speaker_seen[0] = reference, features.speaker_seen.any()
         new = predict(crop, first_frame)[: stop - start]
         shared = covered - start if start else 0
         if shared:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lhg_jax.features import SpeakerFeatures
+from lhg_jax.contract import SpeakerFeatures
 from lhg_jax.listener_checkpoint import DEMO, load_listener
 from lhg_jax.motion import FRAME_RATE, LANDMARK
 from lhg_jax.simulator.benchmark import score, test_clips, trivial_listeners
@@ -30,10 +30,10 @@ def hear(wave: np.ndarray, encoder: BertEncoder) -> SpeakerFeatures:
         log_mel=speech.log_mel,
         mfcc=speech.mfcc,
         word_table=speech.word_table,
-        word_of_frame=speech.word_of_frame,
-        motion=np.zeros((frames, LANDMARK.size), np.float32),
-        has_motion=np.asarray(False),
-        valid=np.ones(frames, bool),
+        word_index=speech.word_index,
+        speaker_motion=np.zeros((frames, LANDMARK.size), np.float32),
+        speaker_seen=np.zeros(frames, bool),
+        in_clip=np.ones(frames, bool),
     )
 
 

@@ -38,7 +38,7 @@ OPTIMIZER = OptimizerConfig(
 def start(model, optimizer, batch) -> TrainState:
     """A state with the weights of `random_variables`."""
     variables = jax.tree.map(
-        jnp.asarray, random_variables(model, batch.features, batch.target[:, 0], train=False)
+        jnp.asarray, random_variables(model, batch.features, batch.listener_motion[:, 0], train=False)
     )
     params, zero = variables["params"], jnp.zeros((), jnp.int32)
     rest = {"batch_stats": variables["batch_stats"], "constants": variables["constants"]}
@@ -48,8 +48,9 @@ def start(model, optimizer, batch) -> TrainState:
 
 def measure() -> dict[str, float]:
     """Every metric of every step, and the norms of what the last one left, by module."""
-    batch = random_batch(0, size=3, frames=10)
-    batch.features.valid[1, 7:] = False
+    batch = random_batch(0, size=3, frames=10, gaps=False)
+    for mask in (batch.features.in_clip, batch.features.speaker_seen, batch.listener_seen):
+        mask[1, 7:] = False
     batch = jax.tree.map(jnp.asarray, batch)
     model, optimizer = Listener(MODEL), make_optimizer(OPTIMIZER, STEPS)
     objective = make_objective(LossConfig(contrastive_weight=0.1, chunk=16), LANDMARK)

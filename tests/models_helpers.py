@@ -7,7 +7,8 @@ import flax.traverse_util
 import jax
 import numpy as np
 
-from lhg_jax.features import MEL_BANDS, MFCC_SIZE, SpeakerFeatures, mel_steps, pad_features
+from lhg_jax.contract import SpeakerFeatures
+from lhg_jax.features import MEL_BANDS, MFCC_SIZE, mel_steps, pad_features
 from lhg_jax.models import ListenerConfig
 
 COEFF, WORDS, WORD_SIZE = 7, 5, 6
@@ -40,7 +41,7 @@ def random_variables(module, *args, seed: int = 0, **kwargs):
 
 
 def random_clip(frames: int, seed: int = 0) -> SpeakerFeatures:
-    """Features of one clip, no leading axis, every frame valid."""
+    """Features of one clip, no leading axis, the speaker seen in every frame."""
     rng = np.random.default_rng([seed, frames])
 
     def normal(*shape):
@@ -52,10 +53,10 @@ def random_clip(frames: int, seed: int = 0) -> SpeakerFeatures:
         log_mel=np.clip(normal(mel_steps(frames), MEL_BANDS) * 20 - 40, -80, 0),
         mfcc=normal(frames, MFCC_SIZE) * 10,
         word_table=word_table,
-        word_of_frame=rng.integers(0, WORDS, frames).astype(np.int32),
-        motion=normal(frames, COEFF),
-        has_motion=np.asarray(True),
-        valid=np.ones(frames, bool),
+        word_index=rng.integers(0, WORDS, frames).astype(np.int32),
+        speaker_motion=normal(frames, COEFF),
+        speaker_seen=np.ones(frames, bool),
+        in_clip=np.ones(frames, bool),
     )
 
 
@@ -73,9 +74,9 @@ def perturb_padding(features: SpeakerFeatures, lengths: list[int], seed: int = 1
         array = getattr(features, field.name).copy()
         for row, length in enumerate(lengths):
             own = (mel_steps(length) if length else 0) if field.name == "log_mel" else length
-            if field.name in ("log_mel", "mfcc", "motion"):
+            if field.name in ("log_mel", "mfcc", "speaker_motion"):
                 array[row, own:] = rng.standard_normal(array[row, own:].shape) * 100
-            if field.name == "word_of_frame":
+            if field.name == "word_index":
                 array[row, own:] = rng.integers(1, WORDS, array[row, own:].shape)
         changed[field.name] = array
     return SpeakerFeatures(**changed)

@@ -91,3 +91,13 @@ def test_different_spaces_are_both_named():
         UserError, match=r"a\.npz is in space 'deep3d' but the renderer is in space 'landmark'"
     ):
         require_same_space("a.npz", DEEP3D, "the renderer", LANDMARK)
+
+
+def test_short_gaps_are_bridged_and_long_ones_are_not():
+    seen = np.ones(200, bool)
+    seen[:3] = seen[50:79] = seen[100:130] = seen[190:] = False  # both ends, 29 frames, 30 frames
+    motion = Motion(LANDMARK, np.zeros((200, LANDMARK.size), np.float32), valid=seen)
+    expected = seen.copy()
+    expected[50:79] = True
+    np.testing.assert_array_equal(motion.bridged, expected)
+    np.testing.assert_array_equal(motion.bridged_at([0.01, 2.0, 3.7, 99.0]), [False, True, False, False])

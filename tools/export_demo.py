@@ -64,11 +64,10 @@ def score_all(trained: ListenerModel, count: int) -> dict[str, dict[str, float]]
         return trained.generate(features, clip.dyad.listener.values[0])
 
     def sound_alone(clip: TestClip) -> np.ndarray:
-        unseen = np.zeros_like(clip.example.features.motion)
-        return listen(clip, motion=unseen, has_motion=np.array(False))
+        return listen(clip, speaker_seen=np.zeros_like(clip.example.features.speaker_seen))
 
     def without_words(clip: TestClip) -> np.ndarray:
-        return listen(clip, word_of_frame=np.zeros_like(clip.example.features.word_of_frame))
+        return listen(clip, word_index=np.zeros_like(clip.example.features.word_index))
 
     own = {"demo": listen, "demo, sound alone": sound_alone, "demo, no transcript": without_words}
     listeners = {**own, **trivial_listeners(clips)}

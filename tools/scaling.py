@@ -119,8 +119,8 @@ class ShapeSource:
     """One silent clip in place of a prepared folder."""
 
     def __init__(self, frames: int, words: int):
-        from lhg_jax.data.schema import Example
-        from lhg_jax.features import MEL_BANDS, MFCC_SIZE, SpeakerFeatures, mel_steps
+        from lhg_jax.contract import Example, SpeakerFeatures
+        from lhg_jax.features import MEL_BANDS, MFCC_SIZE, mel_steps
         from lhg_jax.motion import LANDMARK
 
         size, zeros = LANDMARK.size, np.zeros
@@ -128,12 +128,12 @@ class ShapeSource:
             log_mel=zeros((mel_steps(frames), MEL_BANDS), np.float32),
             mfcc=zeros((frames, MFCC_SIZE), np.float32),
             word_table=zeros((words + 1, 384), np.float32),
-            word_of_frame=zeros(frames, np.int32),
-            motion=zeros((frames, size), np.float32),
-            has_motion=np.array(True),
-            valid=np.ones(frames, bool),
+            word_index=zeros(frames, np.int32),
+            speaker_motion=zeros((frames, size), np.float32),
+            speaker_seen=np.ones(frames, bool),
+            in_clip=np.ones(frames, bool),
         )
-        self._clip = Example(features, zeros((frames, size), np.float32), np.int32(0))
+        self._clip = Example(features, zeros((frames, size), np.float32), np.ones(frames, bool), np.int32(0))
         self.metadata = SimpleNamespace(mean=zeros(size), std=np.ones(size))
 
     def __getitem__(self, index: int):

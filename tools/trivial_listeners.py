@@ -44,13 +44,13 @@ def nearest_audio(source: RecordSource) -> Listens:
         distance = np.linalg.norm((sounds - _sound(clip.example.features)) / std, axis=1)
         found = source[int(distance.argmin())]
         truth = clip.dyad.listener.values
-        return moved_to(truth[0], found.target[found.features.valid], len(truth))
+        return moved_to(truth[0], found.listener_motion[found.listener_seen], len(truth))
 
     return listens
 
 
 def _sound(features) -> Float[np.ndarray, "numbers"]:
-    mfcc = features.mfcc[features.valid].astype(np.float32)  # sums of half precision overflow
+    mfcc = features.mfcc.astype(np.float32)  # sums of half precision overflow
     return np.concatenate([mfcc.mean(axis=0), mfcc.std(axis=0)])
 
 

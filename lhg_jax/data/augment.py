@@ -5,9 +5,9 @@ import functools
 import numpy as np
 
 from lhg_jax.config import AugmentConfig
-from lhg_jax.data.schema import Example
+from lhg_jax.contract import Example, SpeakerFeatures
 from lhg_jax.face_model import mirror
-from lhg_jax.features import MEL_FLOOR_DB, SpeakerFeatures
+from lhg_jax.features import MEL_FLOOR_DB
 from lhg_jax.motion import LANDMARK
 from lhg_jax.speech.mfcc import mfcc_of_log_mel
 
@@ -16,17 +16,18 @@ NOISE_TABLE = 1 << 21  # values; forty times as many as a crop of 200 frames nee
 
 def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -> Example:
     """Applies every change of `config` to one crop (no leading axis)."""
-    features, target = example.features, example.target
+    features, listener = example.features, np.asarray(example.listener_motion)
+    speaker = np.asarray(features.speaker_motion)
     if rng.random() < config.mirror:
-        features, target = features.replace(motion=mirror(features.motion)), mirror(target)
-    features = features.replace(motion=add_tracking_noise(features.motion, config, rng))
+        speaker, listener = mirror(speaker), mirror(listener)
+    features = features.replace(speaker_motion=add_tracking_noise(speaker, config, rng))
     if changes_sound(config):
         features = change_sound(features, augment_log_mel(features.log_mel, config, rng))
     if rng.random() < config.drop_motion:
         features = drop_motion(features)
     if rng.random() < config.drop_words:
         features = drop_words(features)
-    return Example(features, target, example.index)
+    return example.replace(features=features, listener_motion=listener)
 
 
 def changes_sound(config: AugmentConfig) -> bool:
@@ -47,8 +48,8 @@ def add_tracking_noise(motion: np.ndarray, config: AugmentConfig, rng: np.random
     if not size.any():
         return motion
     trembling, steps = rng.standard_normal((2, *motion.shape), np.float32)
-    drift = np.cumsum(steps, axis=0) / np.sqrt(len(steps))
-    return motion + rng.uniform() * size * (trembling + drift)
+    drift = np.cumsum(steps, axis=0) / np.float32(np.sqrt(len(steps)))
+    return motion + np.float32(rng.uniform()) * size * (trembling + drift)
 
 
 def augment_log_mel(log_mel: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
@@ -80,13 +81,16 @@ def change_sound(features: SpeakerFeatures, log_mel: np.ndarray) -> SpeakerFeatu
 
 def drop_motion(features: SpeakerFeatures) -> SpeakerFeatures:
     """The speaker as heard in a clip without video."""
-    return features.replace(motion=np.zeros_like(features.motion), has_motion=np.array(False))
+    return features.replace(
+        speaker_motion=np.zeros_like(features.speaker_motion),
+        speaker_seen=np.zeros_like(features.speaker_seen),
+    )
 
 
 def drop_words(features: SpeakerFeatures) -> SpeakerFeatures:
     """The speaker as heard where no word was recognised."""
     return features.replace(
-        word_table=np.zeros_like(features.word_table), word_of_frame=np.zeros_like(features.word_of_frame)
+        word_table=np.zeros_like(features.word_table), word_index=np.zeros_like(features.word_index)
     )
 
 

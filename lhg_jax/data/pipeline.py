@@ -12,8 +12,9 @@ import numpy as np
 from absl import flags
 
 from lhg_jax.config import AugmentConfig, DataConfig
+from lhg_jax.contract import Batch, Example, word_capacity
 from lhg_jax.data.augment import augment, changes_sound
-from lhg_jax.data.schema import Batch, Example, stack
+from lhg_jax.data.schema import stack
 from lhg_jax.features import MFCC_SIZE, crop_features
 from lhg_jax.motion import LANDMARK, CoefficientSpace
 from lhg_jax.util.errors import MissingExtraError, UserError
@@ -32,34 +33,34 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Example: ...
 
 
-def word_capacity(frames: int) -> int:
-    """Word rows (besides row 0) of a crop of `frames` frames: 7.5 words/s, faster than anyone speaks."""
-    return 2 + frames // 4
-
-
 def crop(example: Example, start: int, frames: int) -> Example:
     """Frames [start, start + frames) of one clip in float32, padded where the clip ends earlier."""
     features = crop_features(example.features, start, frames, word_capacity(frames))
-    target = np.zeros((frames, example.target.shape[1]), np.float32)
-    part = example.target[start : start + frames]
-    target[: len(part)] = part
-    return Example(features, target, example.index)
+    part = np.asarray(example.listener_motion[start : start + frames])
+    motion = np.zeros((frames, part.shape[1]), np.float32)
+    motion[: len(part)] = part
+    seen = np.zeros(frames, bool)
+    seen[: len(part)] = example.listener_seen[start : start + frames]
+    return example.replace(features=features, listener_motion=motion, listener_seen=seen)
 
 
 def random_crop(example: Example, frames: int, rng: np.random.Generator, offset_frames: int = 0) -> Example:
-    """A crop that starts anywhere where it still fits.
+    """A crop that starts anywhere where it still fits and the listener is seen: that frame is the reference.
 
     Its sound and words start up to `offset_frames` earlier or later in the clip, as far as they fit, too.
     """
     last = max(example.features.frames - frames, 0)
-    start = int(rng.integers(0, last + 1))
+    starts = np.flatnonzero(example.listener_seen[: last + 1])
+    if not len(starts):
+        starts = np.arange(last + 1)
+    start = int(starts[rng.integers(0, len(starts))])
     cut = crop(example, start, frames)
     if not offset_frames:
         return cut
     offset = int(rng.integers(-offset_frames, offset_frames + 1))
     heard = crop(example, min(max(start + offset, 0), last), frames).features
-    features = heard.replace(motion=cut.features.motion, valid=cut.features.valid)
-    return Example(features, cut.target, cut.index)
+    seen = {name: getattr(cut.features, name) for name in ("speaker_motion", "speaker_seen", "in_clip")}
+    return cut.replace(features=heard.replace(**seen))
 
 
 class TrainStream:
@@ -98,7 +99,8 @@ class TrainStream:
         change = _TrainTransform(data.crop_frames, augmentation)
         stream = _grain().MapDataset.source(source).seed(seed).shuffle().repeat().random_map(change)
         self._batches = stream[process::processes].batch(batch_size // processes, batch_fn=stack)
-        self.set_state({"next_batch": 0})
+        self._next = 0
+        self._iterator: Iterator[Batch] | None = None  # started when the first batch is asked for
 
     def get_state(self) -> dict[str, int]:
         """The place in the stream, for a checkpoint: number of batches taken so far."""
@@ -107,12 +109,14 @@ class TrainStream:
     def set_state(self, state: dict[str, int]) -> None:
         """Continues where a stream of the same seed and batch size was; processes and workers may differ."""
         self._next = state["next_batch"]
-        self._iterator = self._start(self._next)
+        self._iterator = None
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
+        if self._iterator is None:
+            self._iterator = self._start(self._next)
         batch = next(self._iterator)
         self._next += 1
         return batch
@@ -148,8 +152,9 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Every clip exactly once, over all processes, padded to `frames` or cut to as many from its middle.
 
-    The last batch is filled up with clips that have no valid frame and index -1, so that every process sees
-    the same number of batches. Raises `UserError` where the batch does not divide by the processes.
+    A crop starts where the listener is seen. The last batch is filled up with clips of no frames and index
+    -1, so that every process sees the same number of batches. Raises `UserError` where the batch does not
+    divide by the processes.
     """
     if batch_size % processes:
         raise UserError(f"data.eval_batch_size={batch_size} does not divide by {processes} processes")
@@ -162,10 +167,14 @@ def eval_batches(
 def _eval_example(source: Source, number: int, frames: int) -> Example:
     if number < len(source):
         example = source[number]
-        return crop(example, max(example.features.frames - frames, 0) // 2, frames)
+        middle = max(example.features.frames - frames, 0) // 2
+        seen = np.flatnonzero(example.listener_seen)
+        start = int(seen[np.abs(seen - middle).argmin()]) if len(seen) else middle
+        return crop(example, start, frames)
     blank = crop(source[0], 0, frames)
-    features = blank.features.replace(valid=np.zeros_like(blank.features.valid))
-    return Example(features, blank.target, np.int32(-1))
+    nowhere = np.zeros(frames, bool)
+    features = blank.features.replace(in_clip=nowhere, speaker_seen=nowhere)
+    return blank.replace(features=features, listener_seen=nowhere, index=np.int32(-1))
 
 
 def to_devices(batches: Iterator[Batch], sharding: jax.sharding.Sharding) -> Iterator[Batch]:

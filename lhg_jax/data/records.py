@@ -29,8 +29,8 @@ class Metadata:
       uuids: name of each clip, in order.
       keys: what each clip was made of and how, as a hash (`jobs.Job.key`), in order.
       shards: file names, in order.
-      mean, std: of each coefficient over both people's valid frames of the folder's training split (of all
-        its splits, where it has none for training), in its own unit.
+      mean, std: of each coefficient over both people's frames that are seen, of the folder's training split
+        (of all its splits, where it has none for training), in its own unit.
     """
 
     space: str

@@ -1,13 +1,13 @@
-"""Example: one dyad as the model sees it, and its form on disk, a tf.Example of raw bytes."""
+"""A clip's form on disk, a tf.Example of raw bytes, and how one is put together."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import flax.struct
 import numpy as np
+from jaxtyping import Float
 
-from lhg_jax.features import SpeakerFeatures
+from lhg_jax.contract import Batch, Example, SpeakerFeatures, style_vector
 from lhg_jax.motion import Motion, require_same_space
 from lhg_jax.util.errors import MissingExtraError, UserError
 
@@ -16,37 +16,32 @@ if TYPE_CHECKING:
     from lhg_jax.speech.bert import BertEncoder
     from lhg_jax.speech.extract import SpeechFeatures
 
-FIELDS = ("log_mel", "mfcc", "word_table", "word_of_frame", "motion", "has_motion", "valid")
-# Half precision on disk: steps of 0.06 dB at -80 dB, of 1e-3 in word vectors. Motion stays float32.
+# Half precision on disk: steps of 0.06 dB at -80 dB, of 1e-3 in word vectors. Motion stays float32. A clip
+# has no padding, so `in_clip` is not stored.
 DTYPES = {
     "log_mel": np.float16,
     "mfcc": np.float16,
     "word_table": np.float16,
-    "word_of_frame": np.int32,
-    "motion": np.float32,
-    "has_motion": np.bool_,
-    "valid": np.bool_,
-    "target": np.float32,
+    "word_index": np.int32,
+    "speaker_motion": np.float32,
+    "speaker_seen": np.bool_,
+    "listener_motion": np.float32,
+    "listener_seen": np.bool_,
+    "style": np.float32,
 }
-RANKS = {"word_of_frame": 1, "has_motion": 0, "valid": 1}  # the others are matrices
-
-
-@flax.struct.dataclass
-class Example:
-    """One clip (no leading axis) or a batch of crops (leading axis B).
-
-    Attributes:
-      features: what the speaker says and does.
-      target: [..., T, C] float32 listener coefficients; frame 0 is the reference that the model is given.
-      index: [...] int32 position of the clip in its source, -1 for a clip that only fills up a batch.
-    """
-
-    features: SpeakerFeatures
-    target: Any
-    index: Any
-
-
-Batch = Example
+VECTORS = ("word_index", "speaker_seen", "listener_seen", "style")  # the others are matrices
+OF_EXAMPLE = ("listener_motion", "listener_seen", "style")  # the others are the speaker's
+# Names in clips prepared before the masks had one meaning each; see `_modern`.
+OLD_NAMES = {
+    "log_mel": "log_mel",
+    "mfcc": "mfcc",
+    "word_table": "word_table",
+    "word_of_frame": "word_index",
+    "motion": "speaker_motion",
+    "target": "listener_motion",
+    "valid": "listener_seen",
+    "has_motion": "speaker_seen",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +71,19 @@ class ClipInfo:
 
 
 TEXTS = tuple(field.name for field in dataclasses.fields(ClipInfo))
-KEYS = {n if n in RANKS else f"{n}/{part}" for n in DTYPES for part in ("value", "shape")} | {*TEXTS}
+
+
+def _keys(names: Iterable[str]) -> set[str]:
+    """The keys of a record whose arrays have these names."""
+    tensors = {f"{name}/{part}" for name in names if _is_matrix(name) for part in ("value", "shape")}
+    return tensors | {name for name in names if not _is_matrix(name)} | {*TEXTS}
+
+
+def _is_matrix(name: str) -> bool:
+    return OLD_NAMES.get(name, name) not in VECTORS
+
+
+KEYS, OLD_KEYS = _keys(DTYPES), _keys(OLD_NAMES)
 
 
 def stack(examples: Sequence[Example]) -> Batch:
@@ -95,9 +102,9 @@ def encode(example: Example, info: ClipInfo) -> bytes:
     record = load_protos().Example()
     feature = record.features.feature
     for name, dtype in DTYPES.items():
-        value = example.target if name == "target" else getattr(example.features, name)
+        value = getattr(example if name in OF_EXAMPLE else example.features, name)
         array: np.ndarray = np.asarray(value, dtype)
-        if name in RANKS:
+        if name in VECTORS:
             feature[name].bytes_list.value.append(array.tobytes())
         else:
             feature[f"{name}/value"].bytes_list.value.append(array.tobytes())
@@ -115,11 +122,21 @@ def decode(record: bytes, index: int) -> Example:
     """
     feature = _parse(record, index)
     try:
-        arrays = {name: _array(feature, name) for name in DTYPES}
+        if set(feature) == OLD_KEYS:
+            arrays = _modern({new: _array(feature, old, new) for old, new in OLD_NAMES.items()})
+        else:
+            arrays = {name: _array(feature, name, name) for name in DTYPES}
     except (IndexError, ValueError) as error:
         raise UserError(f"record {index} is damaged: {error} (prepare the data again)") from error
-    features = SpeakerFeatures(**{name: arrays[name] for name in FIELDS})
-    return Example(features, arrays["target"], np.int32(index))
+    own = {name: arrays.pop(name) for name in OF_EXAMPLE}
+    in_clip = np.ones(len(arrays["word_index"]), bool)
+    return Example(SpeakerFeatures(**arrays, in_clip=in_clip), index=np.int32(index), **own)
+
+
+def _modern(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """An old clip's arrays: it said of the whole speaker whether they are seen, and nothing of the style."""
+    frames, seen = len(arrays["word_index"]), bool(arrays["speaker_seen"].all())
+    return arrays | {"speaker_seen": np.full(frames, seen), "style": style_vector()}
 
 
 def decode_info(record: bytes, index: int) -> ClipInfo:
@@ -135,17 +152,16 @@ def _parse(record: bytes, index: int):
         feature = load_protos().Example.FromString(record).features.feature
     except DecodeError as error:
         raise UserError(f"record {index} is damaged: {error} (prepare the data again)") from error
-    if set(feature) != KEYS:
+    if set(feature) not in (KEYS, OLD_KEYS):
         raise UserError(f"record {index} holds {sorted(feature)}: not a clip (prepare the data again)")
     return feature
 
 
-def _array(feature, name: str) -> np.ndarray:
-    key = name if name in RANKS else f"{name}/value"
-    array: np.ndarray = np.frombuffer(feature[key].bytes_list.value[0], DTYPES[name])
-    if name in RANKS:
-        return array if RANKS[name] else array.reshape(())
-    return array.reshape(tuple(feature[f"{name}/shape"].int64_list.value))
+def _array(feature, key: str, name: str) -> np.ndarray:
+    """The array that is stored as `key` and now called `name`."""
+    raw = feature[key if name in VECTORS else f"{key}/value"].bytes_list.value[0]
+    array: np.ndarray = np.frombuffer(raw, DTYPES[name])
+    return array if name in VECTORS else array.reshape(tuple(feature[f"{key}/shape"].int64_list.value))
 
 
 def load_protos() -> Any:
@@ -168,19 +184,26 @@ def make_example(dyad: "Dyad", encoder: "BertEncoder") -> Example:
 
     require_same_space("speaker", dyad.speaker.space, "listener", dyad.listener.space)
     frames = min(len(dyad.speaker), len(dyad.listener))
-    return assemble(extract_speech(dyad.wave, frames, dyad.words, encoder), dyad.speaker, dyad.listener)
+    speech = extract_speech(dyad.wave, frames, dyad.words, encoder)
+    return assemble(speech, dyad.speaker, dyad.listener, dyad.style.vector())
 
 
-def assemble(speech: "SpeechFeatures", speaker: Motion, listener: Motion) -> Example:
+def assemble(
+    speech: "SpeechFeatures",
+    speaker: Motion,
+    listener: Motion,
+    style: Float[np.ndarray, "style"] | None = None,
+) -> Example:
     """One clip of what was heard, T frames, and both people's motion, of which more is cut off."""
-    frames = len(speech.word_of_frame)
+    frames = len(speech.word_index)
     features = SpeakerFeatures(
         log_mel=speech.log_mel,
         mfcc=speech.mfcc,
         word_table=speech.word_table,
-        word_of_frame=speech.word_of_frame,
-        motion=speaker.values[:frames],
-        has_motion=np.array(True),
-        valid=listener.seen[:frames],
+        word_index=speech.word_index,
+        speaker_motion=speaker.values[:frames],
+        speaker_seen=speaker.bridged[:frames],
+        in_clip=np.ones(frames, bool),
     )
-    return Example(features, listener.values[:frames], np.int32(0))
+    style = style_vector() if style is None else style
+    return Example(features, listener.values[:frames], listener.seen[:frames], np.int32(0), style)

@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import sparse
 
+from lhg_jax.motion import MAX_GAP_S
+
 # A nod of 3 Hz keeps 95 % of its amplitude; the sd of white jitter falls to 60 % at 30 frames/s.
 POSE_HALF_WIDTH_S = 0.14
 # A blink lasts 0.1-0.3 s and speech moves the mouth at up to 7 Hz: narrower.
 EXPRESSION_HALF_WIDTH_S = 0.09
-MAX_GAP_S = 1.0  # longest gap that is bridged by a straight line
 
 
 def smoothing_matrix(

@@ -57,16 +57,16 @@ class CrossModalFusion(nn.Module):
     def __call__(
         self,
         motion_BTC: Float[Array, "batch frame coeff"],
-        has_motion_B: Bool[Array, "batch"],
+        seen_BT: Bool[Array, "batch frame"],
         audio_BTD: Float[Array, "batch frame audio"],
     ) -> Float[Array, "batch frame size"]:
-        """`motion_BTC` is normalised; not read where `has_motion_B` is False."""
-        has_motion_B11 = has_motion_B[:, None, None]
-        seen_BTD = nn.Dense(self.size, dtype=self.dtype, name="motion")(motion_BTC)
+        """`motion_BTC` is normalised; not read where `seen_BT` is False."""
+        seen_BT1 = seen_BT[..., None]
+        shown_BTD = nn.Dense(self.size, dtype=self.dtype, name="motion")(motion_BTC)
         absent_D = self.param("absent", nn.initializers.normal(1.0), (self.size,)).astype(self.dtype)
-        seen_BTD = jnp.where(has_motion_B11, seen_BTD, absent_D[None, None])
-        joint = jnp.concatenate([nn.relu(seen_BTD), audio_BTD.astype(self.dtype)], axis=-1)
+        shown_BTD = jnp.where(seen_BT1, shown_BTD, absent_D[None, None])
+        joint = jnp.concatenate([nn.relu(shown_BTD), audio_BTD.astype(self.dtype)], axis=-1)
         e_BTD = nn.relu(nn.Dense(self.size, dtype=self.dtype, name="join")(joint))
         e_BTD = nn.LayerNorm(dtype=jnp.float32, name="norm")(e_BTD.astype(jnp.float32)).astype(self.dtype)
         past_BTD = nn.Dense(self.size, use_bias=False, dtype=self.dtype, name="past")(motion_BTC)
-        return e_BTD + jnp.where(has_motion_B11, past_BTD, 0.0)
+        return e_BTD + jnp.where(seen_BT1, past_BTD, 0.0)

@@ -5,20 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from lhg_jax import features as speaker
+from lhg_jax.contract import AnyArray, ListenerOutput, SpeakerFeatures
+from lhg_jax.features import Size, mel_steps
 from lhg_jax.models.audio_encoder import LEVELS, AudioEncoder, LevelArrays
 from lhg_jax.models.decoder import MotionDecoder
 from lhg_jax.models.fusion import AudioFusion, CrossModalFusion
 from lhg_jax.models.resnet_se import BatchNorm
 from lhg_jax.models.text_encoder import TextEncoder
-
-AnyArray = jax.Array | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,48 +77,40 @@ class ListenerConfig:
             raise ValueError(f"dtype {self.dtype!r} is neither 'float32' nor 'bfloat16'")
 
 
-@flax.struct.dataclass
-class ListenerOutput:
-    """What a model returns for a padded batch, all float32.
-
-    Attributes:
-      motion: [B, T, C] listener coefficients; frame 0 is the first frame given, frames past the end are zero.
-      text: [B, T, d] f_t.
-      levels: (low, mid, high), each [B, T, d].
-      anchors: [B, T] bool, a word is spoken in that frame.
-    """
-
-    motion: Any  # arrays; any leaf, so that tree functions can put theirs
-    text: Any
-    levels: tuple[Any, Any, Any]
-    anchors: Any
+def clip_lengths(in_clip_BT: Bool[Array, "batch frame"]) -> Int[Array, "batch"]:
+    """Number of frames up to the last one in the clip; 0 for a clip that only fills up a batch."""
+    return jnp.max(jnp.where(in_clip_BT, jnp.arange(1, in_clip_BT.shape[1] + 1)[None], 0), axis=1)
 
 
-def clip_lengths(valid_BT: Bool[Array, "batch frame"]) -> Int[Array, "batch"]:
-    """Number of frames up to the last valid one: gaps inside a clip are part of it."""
-    return jnp.max(jnp.where(valid_BT, jnp.arange(1, valid_BT.shape[1] + 1)[None], 0), axis=1)
-
-
-def mask_features(features: speaker.SpeakerFeatures) -> speaker.SpeakerFeatures:
-    """Zeros in place of every frame that is not valid, so that nothing downstream can look at it.
+def mask_features(features: SpeakerFeatures) -> SpeakerFeatures:
+    """Zeros outside the clip, and for the motion of a speaker who is not seen: nothing can look there.
 
     The log-mel is left alone (a clip's own steps run up to `mel_steps` of its length; see `mel_mask`).
     """
     features = jax.tree.map(jnp.asarray, features)
-    valid_BT1 = features.valid[..., None]
+    seen_BT = features.speaker_seen & features.in_clip
     return dataclasses.replace(
         features,
-        mfcc=jnp.where(valid_BT1, features.mfcc, 0.0),
-        word_of_frame=jnp.where(features.valid, features.word_of_frame, 0),
-        motion=jnp.where(valid_BT1, features.motion, 0.0),
+        mfcc=jnp.where(features.in_clip[..., None], features.mfcc, 0.0),
+        word_index=jnp.where(features.in_clip, features.word_index, 0),
+        speaker_motion=jnp.where(seen_BT[..., None], features.speaker_motion, 0.0),
+        speaker_seen=seen_BT,
     )
 
 
-def mel_mask(lengths_B: Int[Array, "batch"], frames: speaker.Size) -> Bool[Array, "batch steps"]:
+def first_seen(
+    motion_BTC: Float[Array, "batch frame coeff"], seen_BT: Bool[Array, "batch frame"]
+) -> Float[Array, "batch 1 coeff"]:
+    """Each clip's motion in its first frame that is seen; in frame 0 where none is."""
+    first_B = jnp.argmax(seen_BT.astype(jnp.int32), axis=1)
+    return jnp.take_along_axis(motion_BTC, first_B[:, None, None], axis=1)
+
+
+def mel_mask(lengths_B: Int[Array, "batch"], frames: Size) -> Bool[Array, "batch steps"]:
     """Of the log-mel steps that go with `frames`, those that each clip would have alone (none if empty)."""
     encoded_B = lengths_B + jnp.bitwise_and(2 - lengths_B, 3)  # encoder_frames; & 3 exports, % 4 does not
     own_B = jnp.where(lengths_B > 0, 2 * encoded_B + 2, 0)
-    return jnp.arange(speaker.mel_steps(frames))[None] < own_B[:, None]
+    return jnp.arange(mel_steps(frames))[None] < own_B[:, None]
 
 
 class MotionScale(nn.Module):
@@ -186,50 +176,91 @@ class Listener(nn.Module):
         )
 
     def __call__(
-        self, features: speaker.SpeakerFeatures, first_frame: Float[AnyArray, "batch coeff"], *, train: bool
+        self, features: SpeakerFeatures, first_frame: Float[AnyArray, "batch coeff"], *, train: bool
     ) -> ListenerOutput:
-        """`features` is a padded batch; `first_frame` the listener's frame 0 in the same coefficient space.
+        """The listener's motion for a padded batch, from their frame 0 in the same coefficient space.
 
         `train=True` uses the batch's statistics; `mutable=["batch_stats"]` also updates the running ones.
         """
-        features, first_frame = mask_features(features), jnp.asarray(first_frame)
-        lengths_B = clip_lengths(features.valid)
+        features, first_BC = mask_features(features), jnp.asarray(first_frame)
+        lengths_B = clip_lengths(features.in_clip)
         mask_BT = jnp.arange(features.frames)[None] < lengths_B[:, None]
-        levels = self._hear(features.log_mel, lengths_B, features.frames, train)
-        parts = [level for name, level in zip(LEVELS, levels, strict=True) if name in self.config.levels]
-        text_BTD, anchors_BT = jnp.zeros_like(levels[0]), jnp.zeros_like(mask_BT)
-        if self.config.use_text:
-            words_BTD = jnp.take_along_axis(features.word_table, features.word_of_frame[..., None], axis=1)
-            text_BTD, anchors_BT = self.text_encoder(words_BTD, train), features.word_of_frame > 0
-            parts.append(self.text_input(words_BTD))
-        if self.config.use_mfcc:
-            parts.append(self.mfcc_norm(features.mfcc, features.valid, train))
-        fused_BTD = self.audio_fusion(parts, mask_BT, train)
-        speaker_BTC = self.motion_scale.normalise(features.motion)
-        # The decoder predicts change from the listener's first frame: it also sees the speaker's.
-        speaker_BTC = jnp.concatenate([speaker_BTC, speaker_BTC - speaker_BTC[:, :1]], axis=-1)
-        e_BTD = self.cross_modal_fusion(speaker_BTC, features.has_motion, fused_BTD)
-        e_BTD = jnp.where(mask_BT[..., None], e_BTD, 0.0)
-        decoded_BTC = self.decoder(e_BTD, self.motion_scale.normalise(first_frame), lengths_B)
-        motion_BTC = jnp.where(mask_BT[..., None], self.motion_scale.restore(decoded_BTC), 0.0)
-        float32 = [x.astype(jnp.float32) for x in (text_BTD, *levels)]
-        return ListenerOutput(
-            motion=motion_BTC.at[:, 0].set(first_frame),
-            text=float32[0],
-            levels=(float32[1], float32[2], float32[3]),
-            anchors=anchors_BT,
-        )
+        levels = self.hear(features.log_mel, lengths_B, features.frames, train)  # f_low, f_mid, f_high
+        words_BTD, text_BTD, anchors_BT = self.read(features, levels[0], train)  # S_T, f_t
+        audio_BTD = self.fuse(levels, words_BTD, features, mask_BT, train)  # A^AE
+        e_BTD = self.see(features, audio_BTD, mask_BT)  # e
+        motion_BTC = self.respond(e_BTD, first_BC, lengths_B, mask_BT)  # beta, p
+        text_BTD, low_BTD, mid_BTD, high_BTD = (x.astype(jnp.float32) for x in (text_BTD, *levels))
+        return ListenerOutput(motion_BTC, text_BTD, (low_BTD, mid_BTD, high_BTD), anchors_BT)
 
-    def _hear(
+    def hear(
         self,
         log_mel_BMF: Float[Array, "batch steps mel"],
-        lengths_B: Array,
-        frames: speaker.Size,
+        lengths_B: Int[Array, "batch"],
+        frames: Size,
         train: bool,
     ) -> LevelArrays:
+        """E_a: log-mel to the audio levels (low, mid, high), each [B, T, d]."""
         steps = log_mel_BMF.shape[1]
-        if steps != speaker.mel_steps(frames):
-            raise ValueError(f"{frames} frames need {speaker.mel_steps(frames)} log-mel steps, not {steps}")
+        if steps != mel_steps(frames):
+            raise ValueError(f"{frames} frames need {mel_steps(frames)} log-mel steps, not {steps}")
         scaled_BMF = (log_mel_BMF - self.config.mel_offset_db) / self.config.mel_scale_db
         low, mid, high = self.audio_encoder(scaled_BMF, mel_mask(lengths_B, frames), train)
         return low[:, :frames], mid[:, :frames], high[:, :frames]
+
+    def read(
+        self, features: SpeakerFeatures, like_BTD: Array, train: bool
+    ) -> tuple[Array, Array, Bool[Array, "batch frame"]]:
+        """E_text: the words of each frame S_T, the text features f_t, and which frames are anchors.
+
+        Without text, f_t is zeros of the shape of `like_BTD` and no frame is an anchor.
+        """
+        words_BTD = jnp.take_along_axis(features.word_table, features.word_index[..., None], axis=1)
+        if not self.config.use_text:
+            return words_BTD, jnp.zeros_like(like_BTD), jnp.zeros_like(features.in_clip)
+        return words_BTD, self.text_encoder(words_BTD, train), features.word_index > 0
+
+    def fuse(
+        self,
+        levels: LevelArrays,
+        words_BTD: Array,
+        features: SpeakerFeatures,
+        mask_BT: Bool[Array, "batch frame"],
+        train: bool,
+    ) -> Float[Array, "batch frame size"]:
+        """f_{A-FFM}: audio levels, words S_T and MFCC M_T to A^AE."""
+        parts = [level for name, level in zip(LEVELS, levels, strict=True) if name in self.config.levels]
+        if self.config.use_text:
+            parts.append(self.text_input(words_BTD))
+        if self.config.use_mfcc:
+            parts.append(self.mfcc_norm(features.mfcc, features.in_clip, train))
+        return self.audio_fusion(parts, mask_BT, train)
+
+    def see(
+        self,
+        features: SpeakerFeatures,
+        audio_BTD: Float[Array, "batch frame size"],
+        mask_BT: Bool[Array, "batch frame"],
+    ) -> Float[Array, "batch frame size"]:
+        """f_XM: the speaker's motion and A^AE to e; zeros past the end of a clip.
+
+        The decoder predicts change from the listener's first frame: the speaker's change comes in beside it,
+        counted from the first frame in which they are seen.
+        """
+        motion_BTC = self.motion_scale.normalise(features.speaker_motion)
+        change_BTC = motion_BTC - first_seen(motion_BTC, features.speaker_seen)
+        both_BTC = jnp.concatenate([motion_BTC, change_BTC], axis=-1)
+        e_BTD = self.cross_modal_fusion(both_BTC, features.speaker_seen, audio_BTD)
+        return jnp.where(mask_BT[..., None], e_BTD, 0.0)
+
+    def respond(
+        self,
+        e_BTD: Float[Array, "batch frame size"],
+        first_BC: Float[Array, "batch coeff"],
+        lengths_B: Int[Array, "batch"],
+        mask_BT: Bool[Array, "batch frame"],
+    ) -> Float[Array, "batch frame coeff"]:
+        """The decoder: e to the listener's motion; frame 0 is `first_BC`, zeros past the end of a clip."""
+        decoded_BTC = self.decoder(e_BTD, self.motion_scale.normalise(first_BC), lengths_B)
+        motion_BTC = jnp.where(mask_BT[..., None], self.motion_scale.restore(decoded_BTC), 0.0)
+        return motion_BTC.at[:, 0].set(first_BC)

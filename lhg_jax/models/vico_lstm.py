@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from lhg_jax.features import SpeakerFeatures
-from lhg_jax.models.listener import AnyArray, ListenerOutput, MotionScale, clip_lengths, mask_features
+from lhg_jax.contract import AnyArray, ListenerOutput, SpeakerFeatures
+from lhg_jax.models.listener import MotionScale, clip_lengths, mask_features
 from lhg_jax.models.resnet_se import BatchNorm
 from lhg_jax.models.rnn import LSTMStack
 from lhg_jax.weights import check_tree
@@ -95,12 +95,12 @@ class ViCoListener(nn.Module):
     ) -> ListenerOutput:
         """See `Listener`. `text` and `levels` have size 0 and no frame is an anchor."""
         features, first_frame = mask_features(features), jnp.asarray(first_frame)
-        lengths_B = clip_lengths(features.valid)
+        lengths_B = clip_lengths(features.in_clip)
         mask_BT = jnp.arange(features.frames)[None] < lengths_B[:, None]
         scale = MotionScale(self.config.coeff, name="motion_scale")
-        audio_BTA = BatchNorm(name="mfcc_norm")(features.mfcc, features.valid, train)
-        seen_BTC = features.has_motion[:, None, None] & features.valid[..., None]
-        speaker_BTC = jnp.where(seen_BTC, scale.normalise(features.motion), 0.0)
+        audio_BTA = BatchNorm(name="mfcc_norm")(features.mfcc, features.in_clip, train)
+        motion_BTC = scale.normalise(features.speaker_motion)
+        speaker_BTC = jnp.where(features.speaker_seen[..., None], motion_BTC, 0.0)
         first_BC = scale.normalise(first_frame)
         rows_BTC = ViCoLSTM(self.config, name="network")(audio_BTA, speaker_BTC, first_BC, lengths_B, train)
         predicted_BTC = jnp.concatenate([first_BC[:, None], rows_BTC[:, :-1]], axis=1)

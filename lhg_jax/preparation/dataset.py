@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from lhg_jax.data.records import (
     METADATA,
     Metadata,
@@ -31,7 +33,7 @@ class SplitContents:
     Attributes:
       infos, frames, keys: of each clip, in order.
       shards, lengths: file names, and how many clips each holds.
-      speaker, listener: moments of the coefficients of their valid frames.
+      speaker, listener: moments of their coefficients where they are seen.
     """
 
     infos: list[ClipInfo]
@@ -170,9 +172,9 @@ def _records(jobs: Sequence[Job], clips: Path, contents: SplitContents) -> Itera
         example, info = decode(record, 0), decode_info(record, 0)
         contents.infos.append(info)
         contents.frames.append(example.features.frames)
-        contents.listener.add(example.target[example.features.valid])
-        if example.features.has_motion:
-            contents.speaker.add(example.features.motion[example.features.valid])
+        features = example.features
+        contents.listener.add(np.asarray(example.listener_motion)[example.listener_seen])
+        contents.speaker.add(np.asarray(features.speaker_motion)[features.speaker_seen])
         yield record
 
 

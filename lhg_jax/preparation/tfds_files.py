@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from lhg_jax.data.records import Metadata
-from lhg_jax.data.schema import DTYPES, RANKS, TEXTS
+from lhg_jax.data.schema import DTYPES, TEXTS, VECTORS
 from lhg_jax.util.errors import MissingExtraError
 
 VERSION = "1.0.0"
 FILE_FORMAT = "array_record"
 DESCRIPTION = (
     "Dyads of a speaker and a listener at 30 frames/s: what the listener hears and sees of the speaker "
-    "(log-mel, MFCC, word vectors, motion coefficients) and the listener's own motion (target)."
+    "(log-mel, MFCC, word vectors, motion coefficients) and the listener's own motion."
 )
 
 
@@ -32,7 +32,7 @@ def clip_features() -> Any:
     tfds = _tfds()
     tensors = {
         name: tfds.features.Tensor(
-            shape=(None,) * RANKS.get(name, 2), dtype=np.dtype(dtype), encoding="bytes"
+            shape=(None,) if name in VECTORS else (None, None), dtype=np.dtype(dtype), encoding="bytes"
         )
         for name, dtype in DTYPES.items()
     }

@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
+from lhg_jax.contract import style_vector
 from lhg_jax.face_model import action
 from lhg_jax.motion import LANDMARK, Motion
 from lhg_jax.simulator import curves
@@ -112,6 +113,10 @@ class Style:
     def row(self) -> int:
         """Which value of a parameter's triple applies."""
         return ATTITUDES.index(self.attitude)
+
+    def vector(self) -> Float[np.ndarray, "style"]:
+        """As a model sees it, `contract.style_vector`."""
+        return style_vector(self.attitude)
 
 
 @dataclasses.dataclass(frozen=True)

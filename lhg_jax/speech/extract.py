@@ -28,7 +28,7 @@ class SpeechFeatures:
     log_mel: Float[np.ndarray, "steps 128"]
     mfcc: Float[np.ndarray, "frames 39"]
     word_table: Float[np.ndarray, "rows hidden"]
-    word_of_frame: Int[np.ndarray, "frames"]
+    word_index: Int[np.ndarray, "frames"]
 
 
 def extract_speech(
@@ -44,7 +44,7 @@ def extract_speech(
       encoder: e.g. `BertEncoder.load()`.
 
     Returns:
-      log_mel [M, 128] dB, mfcc [T, 39], word_table [W + 1, D] (row 0 zeros), word_of_frame [T] int32.
+      log_mel [M, 128] dB, mfcc [T, 39], word_table [W + 1, D] (row 0 zeros), word_index [T] int32.
 
     Raises:
       UserError: no samples, no frames, or samples that are not finite.
@@ -56,5 +56,5 @@ def extract_speech(
         log_mel=mel,
         mfcc=mfcc_of_log_mel(mel, frames),
         word_table=encoder.word_vectors([word.text for word in words]),
-        word_of_frame=frame_words(words, frames),
+        word_index=frame_words(words, frames),
     )

@@ -12,10 +12,9 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
 from lhg_jax.config import TrainConfig
+from lhg_jax.contract import Example, SpeakerFeatures
 from lhg_jax.data.pipeline import eval_batches, to_devices
 from lhg_jax.data.records import RecordSource
-from lhg_jax.data.schema import Example
-from lhg_jax.features import SpeakerFeatures
 from lhg_jax.listener_checkpoint import MAX_WORDS, OVERLAP, WINDOW
 from lhg_jax.metrics.frechet import Moments, frechet_distance
 from lhg_jax.motion import CoefficientSpace
@@ -42,7 +41,7 @@ class Evaluation:
         def score_batch(state, batch):
             output = eval_step(state, batch, model=model)
             sums = measure(output, batch, config=config.loss, space=source.space)
-            return jax.tree.map(jnp.sum, sums), output.motion, batch.target, batch.features.valid
+            return jax.tree.map(jnp.sum, sums), output.motion, batch.listener_motion, batch.listener_seen
 
         options = compiler_options(mesh.devices.flat[0].platform)
         self._score_batch = jax.jit(score_batch, out_shardings=replicated(mesh), compiler_options=options)
@@ -84,14 +83,14 @@ class Evaluation:
     ) -> tuple[Float[np.ndarray, "frames coeff"], Float[np.ndarray, "frames coeff"]]:
         """Predicted and true motion of the first held-out clip; every process has to call it."""
         clip = self._source[0]
-        return self._listen(on_host(state.eval_variables, self._mesh), clip), clip.target
+        return self._listen(on_host(state.eval_variables, self._mesh), clip), clip.listener_motion
 
     def _listen(self, variables: Mapping[str, Any], clip: Example) -> Float[np.ndarray, "frames coeff"]:
         def predict(window: SpeakerFeatures, first: np.ndarray) -> np.ndarray:
             batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], window)
             return np.array(self._apply(variables, batch, first[None]).motion[0])
 
-        features, first = clip.features, clip.target[0]
+        features, first = clip.features, clip.listener_motion[0]
         return generate(predict, features, first, window=WINDOW, overlap=OVERLAP, max_words=MAX_WORDS)
 
 
@@ -138,7 +137,7 @@ def synthetic_dyads(source: RecordSource, count: int) -> "list[TestClip]":
             warn(f"no rule probes: {error}")
             return []
         clips.append(TestClip(dyad, source[number]))
-        if not np.array_equal(dyad.listener.values, clips[-1].example.target):
+        if not np.array_equal(dyad.listener.values, clips[-1].example.listener_motion):
             warn(f"{source.folder}: made by another simulator, no rule probes (prepare it again)")
             return []
     return clips

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lhg_jax.config import AugmentConfig
-from lhg_jax.data.schema import Batch
+from lhg_jax.contract import Batch
 
 Perturb = Callable[[Batch, Float[Array, "coeff"], PRNGKeyArray], Batch]
 
@@ -22,22 +22,25 @@ def make_noise(config: AugmentConfig) -> Perturb:
     """Adds Gaussian noise in units of each coefficient's deviation `std_C` over the training set.
 
     `coefficient_noise` reaches what the model sees (the speaker's motion and the listener's frame 0),
-    `label_noise` what its output is compared with (frames 1 and later). Frames that are not valid, and
-    speakers who are not seen, stay as they are.
+    `label_noise` what its output is compared with (frames 1 and later). Frames in which the one
+    or the other is not seen stay as they are.
     """
     if not (config.label_noise or config.coefficient_noise):
         return unchanged
 
     def perturb(batch: Batch, std_C: Float[Array, "coeff"], key: PRNGKeyArray) -> Batch:
-        features, target_BTC = batch.features, batch.target
+        features, listener_BTC = batch.features, batch.listener_motion
         speaker, label = jax.random.split(key)
-        seen_BT1 = (features.valid & features.has_motion[:, None])[..., None]
+        seen_BT1 = features.speaker_seen[..., None]
         spread_11C = std_C[None, None]
-        noise_BTC = config.coefficient_noise * spread_11C * jax.random.normal(speaker, features.motion.shape)
-        motion_BTC = features.motion + jnp.where(seen_BT1, noise_BTC, 0.0)
-        size_T = jnp.full(target_BTC.shape[1], config.label_noise).at[0].set(config.coefficient_noise)
-        noise_BTC = size_T[None, :, None] * spread_11C * jax.random.normal(label, target_BTC.shape)
-        target_BTC = target_BTC + jnp.where(features.valid[..., None], noise_BTC, 0.0)
-        return dataclasses.replace(batch, features=features.replace(motion=motion_BTC), target=target_BTC)
+        normal_BTC = jax.random.normal(speaker, features.speaker_motion.shape)
+        noise_BTC = config.coefficient_noise * spread_11C * normal_BTC
+        speaker_BTC = features.speaker_motion + jnp.where(seen_BT1, noise_BTC, 0.0)
+        size_T = jnp.full(listener_BTC.shape[1], config.label_noise).at[0].set(config.coefficient_noise)
+        noise_BTC = size_T[None, :, None] * spread_11C * jax.random.normal(label, listener_BTC.shape)
+        listener_BTC = listener_BTC + jnp.where(batch.listener_seen[..., None], noise_BTC, 0.0)
+        return dataclasses.replace(
+            batch, features=features.replace(speaker_motion=speaker_BTC), listener_motion=listener_BTC
+        )
 
     return perturb

@@ -8,9 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lhg_jax.config import LossConfig
-from lhg_jax.data.schema import Batch
+from lhg_jax.contract import Batch, ListenerOutput
 from lhg_jax.losses import CONTRASTIVE, MOTION, LossValue
-from lhg_jax.models.listener import ListenerOutput
 from lhg_jax.motion import CoefficientSpace
 from lhg_jax.training.step import Metrics, Objective
 from lhg_jax.util.errors import UserError
@@ -20,14 +19,15 @@ def losses(
     output: ListenerOutput, batch: Batch, config: LossConfig, space: CoefficientSpace
 ) -> tuple[LossValue, LossValue]:
     """(L_dec, L_const) per example of a batch."""
-    valid_BT = batch.features.valid
-    motion = MOTION[config.motion](output.motion, batch.target, valid_BT, space, **config.motion_options)
+    motion = MOTION[config.motion](
+        output.motion, batch.listener_motion, batch.listener_seen, space, **config.motion_options
+    )
     contrastive = CONTRASTIVE[config.contrastive](
         output.text,
         output.levels,
         output.anchors,
-        valid_BT,
-        batch.features.word_of_frame,
+        batch.features.in_clip,
+        batch.features.word_index,
         temperature=config.temperature,
         chunk=config.chunk,
         **config.contrastive_options,
@@ -77,13 +77,13 @@ def measure(
     sums = {"L_dec": (motion.values, motion.count)}
     if config.contrastive_weight > 0:
         sums["L_const"] = (contrastive.values, contrastive.count)
-    valid_BT = batch.features.valid.at[:, 0].set(False)  # frame 0 is given
+    scored_BT = batch.listener_seen.at[:, 0].set(False)  # frame 0 is given
     for name, columns in coefficient_groups(space).items():
-        predicted_BTC, target_BTC = output.motion[..., columns], batch.target[..., columns]
+        predicted_BTC, target_BTC = output.motion[..., columns], batch.listener_motion[..., columns]
         error_BT = jnp.abs(predicted_BTC - target_BTC).mean(-1)
-        sums[f"{name}_l1"] = _masked(error_BT, valid_BT)
-        sums[f"{name}_motion"] = _masked(_change(predicted_BTC), valid_BT)
-        sums[f"{name}_motion_target"] = _masked(_change(target_BTC), valid_BT)
+        sums[f"{name}_l1"] = _masked(error_BT, scored_BT)
+        sums[f"{name}_motion"] = _masked(_change(predicted_BTC), scored_BT)
+        sums[f"{name}_motion_target"] = _masked(_change(target_BTC), scored_BT)
     return sums
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from lhg_jax.config import StartConfig, TrainConfig
+from lhg_jax.contract import Batch
 from lhg_jax.data.pipeline import crop
 from lhg_jax.data.records import RecordSource
-from lhg_jax.data.schema import Batch, stack
+from lhg_jax.data.schema import stack
 from lhg_jax.models.listener import Listener, ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener
 from lhg_jax.motion import CoefficientSpace

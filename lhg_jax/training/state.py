@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from lhg_jax.data.schema import Batch
+from lhg_jax.contract import Batch
 from lhg_jax.models.listener import with_motion_statistics
 
 PyTree = Any
@@ -69,7 +69,7 @@ def init_state(
     """
     key = jax.random.fold_in(jax.random.key(seed), INIT_STREAM)
     batch = jax.tree.map(jnp.asarray, batch)
-    variables = model.init(key, batch.features, batch.target[:, 0], train=False)
+    variables = model.init(key, batch.features, batch.listener_motion[:, 0], train=False)
     variables = with_motion_statistics(variables, mean, std)
     params = variables["params"]
     zero = jnp.zeros((), jnp.int32)

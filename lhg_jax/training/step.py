@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lhg_jax.data.schema import Batch
+from lhg_jax.contract import Batch
 from lhg_jax.training.noise import Perturb, unchanged
 from lhg_jax.training.state import PyTree, TrainState
 
@@ -118,7 +118,7 @@ def loss_function(
         output, updates = model.apply(
             {"params": params, "batch_stats": batch_stats, "constants": constants},
             batch.features,
-            batch.target[:, 0],
+            batch.listener_motion[:, 0],
             train=True,
             mutable=["batch_stats"],
             rngs={"dropout": dropout},
@@ -180,4 +180,4 @@ def ema_weight(step: Array, decay: float) -> Float[Array, ""]:
 
 def eval_step(state: TrainState, batch: Batch, *, model: nn.Module) -> PyTree:
     """Output of the averaged parameters for one batch, batch norms in evaluation mode."""
-    return model.apply(state.eval_variables, batch.features, batch.target[:, 0], train=False)
+    return model.apply(state.eval_variables, batch.features, batch.listener_motion[:, 0], train=False)

@@ -7,8 +7,9 @@ import pytest
 from training_toy import random_example
 
 from lhg_jax.config import AugmentConfig, DataConfig
+from lhg_jax.contract import word_capacity
 from lhg_jax.data import augment as augmentation
-from lhg_jax.data.pipeline import TrainStream, crop, eval_batches, random_crop, word_capacity
+from lhg_jax.data.pipeline import TrainStream, crop, eval_batches, random_crop
 from lhg_jax.face_model import mirror
 from lhg_jax.features import mel_steps
 from lhg_jax.motion import LANDMARK, TDDFA
@@ -119,10 +120,10 @@ def test_one_two_one_processes_lose_nothing():
 
 def test_batch_shapes():
     batch = next(stream())
-    assert batch.target.shape == (4, CROP, 70)
+    assert batch.listener_motion.shape == (4, CROP, 70)
     assert batch.features.log_mel.shape == (4, mel_steps(CROP), 128)
     assert batch.features.word_table.shape == (4, word_capacity(CROP) + 1, 6)
-    assert batch.features.valid.all()
+    assert batch.features.in_clip.all()
 
 
 def test_crop_keeps_sound_words_and_motion_together():
@@ -130,17 +131,37 @@ def test_crop_keeps_sound_words_and_motion_together():
     start = 7
     cut = crop(example, start, CROP)
     features, whole = cut.features, example.features
-    np.testing.assert_array_equal(cut.target, example.target[start : start + CROP])
+    np.testing.assert_array_equal(cut.listener_motion, example.listener_motion[start : start + CROP])
     np.testing.assert_array_equal(features.log_mel, whole.log_mel[2 * start : 2 * start + mel_steps(CROP)])
-    words = features.word_table[features.word_of_frame]
-    np.testing.assert_array_equal(words, whole.word_table[whole.word_of_frame[start : start + CROP]])
+    words = features.word_table[features.word_index]
+    np.testing.assert_array_equal(words, whole.word_table[whole.word_index[start : start + CROP]])
 
 
-def test_random_crops_reach_both_ends():
+def test_random_crops_start_wherever_the_listener_is_seen():
+    """Their first frame is the reference: in a gap it would be a value that nobody measured."""
     example = MemorySource().clips[0]
     rng = np.random.default_rng(0)
-    firsts = {float(random_crop(example, CROP, rng).target[0, 0]) for _ in range(60)}
-    assert firsts == {float(value) for value in example.target[: 14 - CROP + 1, 0]}
+    firsts = {float(random_crop(example, CROP, rng).listener_motion[0, 0]) for _ in range(60)}
+    starts = np.arange(14 - CROP + 1)
+    seen = example.listener_seen[starts]
+    assert not seen.all()
+    assert firsts == {float(value) for value in example.listener_motion[starts[seen], 0]}
+
+
+def test_crops_are_started_where_no_frame_is_seen_too():
+    example = MemorySource().clips[0]
+    lost = example.replace(listener_seen=np.zeros(14, bool))
+    assert not random_crop(lost, CROP, np.random.default_rng(0)).listener_seen.any()
+    assert crop(lost, 2, CROP).features.in_clip.all()
+
+
+def test_a_stream_starts_no_iterator_before_its_place_is_known(monkeypatch):
+    started, batch = [], next(stream())
+    monkeypatch.setattr(TrainStream, "_start", lambda self, first: started.append(first) or iter([batch]))
+    one = stream()
+    one.set_state({"next_batch": 3})
+    next(one)
+    assert started == [3]
 
 
 def test_crops_of_half_precision_are_single():
@@ -156,8 +177,9 @@ def test_offset_moves_sound_and_words_against_both_motions():
     moved = set()
     for seed in range(30):
         cut = random_crop(example, CROP, np.random.default_rng(seed), offset_frames=2)
-        start = int(np.flatnonzero(example.target[:, 0] == cut.target[0, 0])[0])
-        np.testing.assert_array_equal(cut.features.motion, example.features.motion[start : start + CROP])
+        start = int(np.flatnonzero(example.listener_motion[:, 0] == cut.listener_motion[0, 0])[0])
+        shown = example.features.speaker_motion[start : start + CROP]
+        np.testing.assert_array_equal(cut.features.speaker_motion, shown)
         heard = int(np.flatnonzero(example.features.mfcc[:, 0] == cut.features.mfcc[0, 0])[0])
         mel = example.features.log_mel[2 * heard : 2 * heard + mel_steps(CROP)]
         np.testing.assert_array_equal(cut.features.log_mel, mel)
@@ -187,8 +209,8 @@ def test_noise_has_its_size_and_differs_between_crops():
 
 def test_short_clip_is_padded():
     cut = random_crop(random_example(np.random.default_rng(0), 6), CROP, np.random.default_rng(0))
-    assert cut.features.valid.tolist() == [True] * 6 + [False] * 4
-    assert not cut.target[6:].any()
+    assert cut.features.in_clip.tolist() == [True] * 6 + [False] * 4
+    assert not cut.listener_motion[6:].any()
 
 
 def test_no_augmentation_changes_nothing():
@@ -200,19 +222,19 @@ def test_mirror_flips_both_people_and_keeps_the_sound():
     example = crop(MemorySource().clips[0], 0, CROP)
     config = AugmentConfig(1.0, 0.0, 0.0, 0, 0, 0, 0, 0.0, 0.0)
     changed = augmentation.augment(example, config, np.random.default_rng(0))
-    np.testing.assert_array_equal(changed.target, mirror(example.target))
-    np.testing.assert_array_equal(changed.features.motion, mirror(example.features.motion))
+    np.testing.assert_array_equal(changed.listener_motion, mirror(example.listener_motion))
+    np.testing.assert_array_equal(changed.features.speaker_motion, mirror(example.features.speaker_motion))
     np.testing.assert_array_equal(changed.features.log_mel, example.features.log_mel)
-    assert not np.array_equal(changed.target, example.target)
+    assert not np.array_equal(changed.listener_motion, example.listener_motion)
 
 
 def test_dropped_speaker_and_words():
     example = crop(MemorySource().clips[0], 0, CROP)
     config = AugmentConfig(0.0, 0.0, 0.0, 0, 0, 0, 0, 1.0, 1.0)
     features = augmentation.augment(example, config, np.random.default_rng(0)).features
-    assert not features.has_motion
-    assert not features.motion.any()
-    assert not features.word_of_frame.any()
+    assert not features.speaker_seen.any()
+    assert not features.speaker_motion.any()
+    assert not features.word_index.any()
     assert not features.word_table.any()
 
 
@@ -220,8 +242,8 @@ def test_tracking_noise_is_on_the_speaker_only_and_within_its_size():
     example = crop(MemorySource().clips[0], 0, CROP)
     config = dataclasses.replace(NO_CHANGE, tracking_exp=0.02, tracking_deg=1.0, tracking_trans=0.04)
     noise = [
-        augmentation.augment(example, config, np.random.default_rng(seed)).features.motion
-        - example.features.motion
+        augmentation.augment(example, config, np.random.default_rng(seed)).features.speaker_motion
+        - example.features.speaker_motion
         for seed in range(200)
     ]
     sizes = {"exp": 0.02, "angle": np.deg2rad(1.0), "trans": 0.04}
@@ -230,7 +252,7 @@ def test_tracking_noise_is_on_the_speaker_only_and_within_its_size():
         # A strength uniform in [0, 1] has mean square 1/3; trembling adds 1 and the walk 1/2 on average.
         assert spread == pytest.approx(size * np.sqrt(1.5 / 3), rel=0.15)
     changed = augmentation.augment(example, config, np.random.default_rng(0))
-    np.testing.assert_array_equal(changed.target, example.target)
+    np.testing.assert_array_equal(changed.listener_motion, example.listener_motion)
     np.testing.assert_array_equal(changed.features.log_mel, example.features.log_mel)
 
 
@@ -268,17 +290,21 @@ def test_evaluation_sees_every_clip_once(processes):
     batches = [batch for part in parts for batch in part]
     indices = np.concatenate([batch.index for batch in batches])
     assert sorted(indices.tolist()) == [-1, -1, *range(10)]
-    valid = np.concatenate([batch.features.valid for batch in batches])
+    valid = np.concatenate([batch.features.in_clip for batch in batches])
     for index, row in zip(indices, valid, strict=True):
         assert row.sum() == (0 if index < 0 else min(14 + index, 16))
 
 
 def test_evaluation_crops_come_from_the_middle():
     source = MemorySource(count=4)
+    for i, clip in enumerate(source.clips):
+        clip.listener_seen[:] = np.arange(14 + i) >= (4 if i == 1 else 0)
     batch = next(eval_batches(source, CROP, batch_size=4))
-    for row, clip in zip(batch.target, source.clips, strict=True):
-        start = (len(clip.target) - CROP) // 2
-        np.testing.assert_array_equal(row, clip.target[start : start + CROP])
+    for i, (row, clip) in enumerate(zip(batch.listener_motion, source.clips, strict=True)):
+        start = 4 if i == 1 else (len(clip.listener_motion) - CROP) // 2  # 4: there the listener is found
+        expected = clip.listener_motion[start : start + CROP]
+        np.testing.assert_array_equal(row[: len(expected)], expected)
+        assert batch.listener_seen[i, 0]
 
 
 def test_settings_that_cannot_work():

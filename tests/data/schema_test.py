@@ -5,8 +5,9 @@ import pytest
 from clip_folder import make_folder, write_split
 from training_toy import random_example
 
+from lhg_jax.contract import style_vector
 from lhg_jax.data import records
-from lhg_jax.data.schema import FIELDS, ClipInfo, decode, decode_info, encode
+from lhg_jax.data.schema import DTYPES, OF_EXAMPLE, ClipInfo, decode, decode_info, encode
 from lhg_jax.motion import LANDMARK
 from lhg_jax.preparation.tfds_files import shard_name
 from lhg_jax.util.errors import UserError
@@ -19,9 +20,10 @@ def test_record_round_trip():
     stored = decode(record, 5)
     assert decode_info(record, 5) == info
     assert stored.index == 5
-    np.testing.assert_array_equal(stored.target, example.target)
-    for name in FIELDS:
-        value, expected = getattr(stored.features, name), getattr(example.features, name)
+    for name in DTYPES:
+        value, expected = (
+            getattr(clip if name in OF_EXAMPLE else clip.features, name) for clip in (stored, example)
+        )
         is_half = name in ("log_mel", "mfcc", "word_table")
         assert value.shape == expected.shape, name
         assert value.dtype == (np.float16 if is_half else expected.dtype), name
@@ -60,7 +62,7 @@ def test_folder_round_trip(tmp_path):
     assert source.metadata.uuids == ["a0", "a1", "a2"]
     assert source.metadata.frames == [9, 12, 7]
     for i, example in enumerate(examples):
-        np.testing.assert_array_equal(source[i].target, example.target)
+        np.testing.assert_array_equal(source[i].listener_motion, example.listener_motion)
         assert source[i].index == i
         assert source.info(i).uuid == f"a{i}"
 
@@ -116,3 +118,44 @@ def test_failed_shard_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError):
         records.write_shard(tmp_path / "x", clips())
     assert list(tmp_path.iterdir()) == []
+
+
+def old_record(example, seen: np.ndarray, has_motion: bool) -> bytes:
+    """A clip as it was written when one mask, `valid`, stood for three."""
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    features = example.features
+    arrays = {
+        "log_mel": features.log_mel.astype(np.float16),
+        "mfcc": features.mfcc.astype(np.float16),
+        "word_table": features.word_table.astype(np.float16),
+        "motion": features.speaker_motion,
+        "target": example.listener_motion,
+    }
+    record = tf_example_pb2.Example()
+    feature = record.features.feature
+    for name, array in arrays.items():
+        feature[f"{name}/value"].bytes_list.value.append(array.tobytes())
+        feature[f"{name}/shape"].int64_list.value.extend(array.shape)
+    for name, array in {
+        "word_of_frame": features.word_index,
+        "valid": seen,
+        "has_motion": np.array(has_motion),
+    }.items():
+        feature[name].bytes_list.value.append(array.tobytes())
+    for field in dataclasses.fields(ClipInfo):
+        feature[field.name].bytes_list.value.append(b"a")
+    return record.SerializeToString()
+
+
+@pytest.mark.parametrize("has_motion", [True, False])
+def test_clips_of_old_folders_still_open(has_motion):
+    example = random_example(np.random.default_rng(0), 11)
+    seen = np.arange(11) != 4
+    stored = decode(old_record(example, seen, has_motion), 2)
+    np.testing.assert_array_equal(stored.listener_motion, example.listener_motion)
+    np.testing.assert_array_equal(stored.listener_seen, seen)
+    np.testing.assert_array_equal(stored.features.speaker_motion, example.features.speaker_motion)
+    np.testing.assert_array_equal(stored.features.word_index, example.features.word_index)
+    assert (stored.features.speaker_seen == has_motion).all() and stored.features.in_clip.all()
+    np.testing.assert_array_equal(stored.style, style_vector())

@@ -11,7 +11,7 @@ from models_helpers import COEFF, TINY, batch, perturb_padding, random_clip, ran
 
 from lhg_jax.features import mel_steps
 from lhg_jax.models import Listener, ListenerConfig
-from lhg_jax.models.listener import clip_lengths, with_motion_statistics
+from lhg_jax.models.listener import first_seen, with_motion_statistics
 
 LENGTHS = [1, 2, 7, 10]  # in frames, padded to the last
 
@@ -43,7 +43,7 @@ def value_and_gradient(model, variables, features, first, train):
         output, updated = model.apply(
             {**variables, "params": params}, features, first, train=train, mutable=["batch_stats"]
         )
-        return sum_of_squares(output, features.valid), (output, updated)
+        return sum_of_squares(output, features.in_clip), (output, updated)
 
     return jax.value_and_grad(loss, has_aux=True)(variables["params"])
 
@@ -69,7 +69,7 @@ def test_output_shapes_and_first_frame(tiny):
     assert output.text.shape == (4, 10, TINY.level_size)
     assert [level.shape for level in output.levels] == [(4, 10, TINY.level_size)] * 3
     np.testing.assert_array_equal(output.motion[:, 0], first)
-    np.testing.assert_array_equal(output.anchors, (features.word_of_frame > 0) & features.valid)
+    np.testing.assert_array_equal(output.anchors, (features.word_index > 0) & features.in_clip)
     assert not np.any(output.motion[1, 2:])
     assert all(x.dtype == jnp.float32 for x in (output.motion, output.text, *output.levels))
 
@@ -81,7 +81,7 @@ def test_padding_changes_no_value_and_no_gradient(tiny, train):
     assert not np.array_equal(features.log_mel, other.log_mel)
     (value, (output, stats)), gradient = value_and_gradient(*tiny, features, first, train)
     (value_2, (output_2, stats_2)), gradient_2 = value_and_gradient(*tiny, other, first, train)
-    valid_BT1 = features.valid[..., None]
+    valid_BT1 = features.in_clip[..., None]
     np.testing.assert_array_equal(output.motion, output_2.motion)
     for a, b in zip((output.text, *output.levels), (output_2.text, *output_2.levels), strict=True):
         np.testing.assert_array_equal(np.where(valid_BT1, a, 0), np.where(valid_BT1, b, 0))
@@ -117,28 +117,37 @@ def test_batch_neighbours_do_not_matter_in_evaluation(tiny, row):
 def test_empty_rows_change_no_statistics(tiny):
     features, first = mixed_batch()
     empty = jax.tree.map(np.copy, features)
-    empty.valid[1] = False
+    empty.in_clip[1] = False
     output, stats = run(*tiny, empty, first, train=True)
     _, expected = run(*tiny, jax.tree.map(lambda x: x[[0, 2, 3]], features), first[[0, 2, 3]], train=True)
     assert_trees_close(stats, expected, 1e-6)
     assert np.all(np.isfinite(output.motion))
 
 
-def test_gaps_inside_a_clip_are_not_looked_at(tiny):
+@pytest.mark.parametrize("gap", [slice(5, 6), slice(0, 3)], ids=["inside", "at the start"])
+def test_motion_of_a_speaker_who_is_not_seen_is_not_looked_at(tiny, gap):
+    """Neither there nor as what the speaker's change is counted from; sound and words still count."""
     features, first = mixed_batch()
-    features.valid[3, 5] = False
-    other = jax.tree.map(np.copy, features)
-    other.mfcc[3, 5], other.motion[3, 5], other.word_of_frame[3, 5] = 50, 50, 2
-    assert int(clip_lengths(jnp.asarray(features.valid))[3]) == 10
-    one, two = run(*tiny, features, first)[0].motion, run(*tiny, other, first)[0].motion
+    features.speaker_seen[3, gap] = False
+    moved, louder = jax.tree.map(np.copy, features), jax.tree.map(np.copy, features)
+    moved.speaker_motion[3, gap] = 50
+    louder.mfcc[3, gap] += 50
+    one, two, three = (run(*tiny, x, first)[0].motion for x in (features, moved, louder))
     np.testing.assert_array_equal(one, two)
-    assert np.any(one[3, 6:])
+    assert np.any(one[3, 6:]) and not np.allclose(one[3], three[3])
+
+
+def test_change_is_counted_from_the_first_frame_in_which_the_speaker_is_seen():
+    motion_BTC = jnp.asarray(np.random.default_rng(0).normal(size=(3, 6, 2)).astype(np.float32))
+    seen_BT = jnp.asarray([[True] * 6, [False, False, True, False, True, True], [False] * 6])
+    found_B1C = first_seen(motion_BTC, seen_BT)
+    np.testing.assert_array_equal(found_B1C[:, 0], motion_BTC[jnp.arange(3), jnp.asarray([0, 2, 0])])
 
 
 def test_absent_speaker_motion_is_replaced_by_a_learned_vector(tiny):
     seen, first = mixed_batch()
-    absent = dataclasses.replace(seen, has_motion=np.zeros(4, bool))
-    other = dataclasses.replace(absent, motion=seen.motion + 9)
+    absent = dataclasses.replace(seen, speaker_seen=np.zeros_like(seen.speaker_seen))
+    other = dataclasses.replace(absent, speaker_motion=seen.speaker_motion + 9)
     outputs = [run(*tiny, x, first)[0].motion for x in (seen, absent, other)]
     assert not np.allclose(outputs[0], outputs[1])
     np.testing.assert_array_equal(outputs[1], outputs[2])
@@ -153,10 +162,10 @@ def test_motion_statistics_are_normalisation_constants(tiny):
     mean, std = np.linspace(-1, 1, COEFF, dtype=np.float32), np.linspace(0.1, 2, COEFF, dtype=np.float32)
     plain = with_motion_statistics(variables, np.zeros(COEFF, np.float32), np.ones(COEFF, np.float32))
     scaled = with_motion_statistics(variables, mean, std)
-    moved = dataclasses.replace(features, motion=features.motion * std + mean)
+    moved = dataclasses.replace(features, speaker_motion=features.speaker_motion * std + mean)
     expected = np.asarray(run(model, plain, features, first)[0].motion) * std + mean
     actual = run(model, scaled, moved, first * std + mean)[0].motion
-    np.testing.assert_allclose(actual, np.where(features.valid[..., None], expected, 0), atol=1e-5)
+    np.testing.assert_allclose(actual, np.where(features.in_clip[..., None], expected, 0), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -188,10 +197,10 @@ def test_causal_listener_looks_ahead_no_further_than_it_says():
     @jax.jit
     @functools.partial(jax.grad, argnums=(0, 1, 2))
     def gradients_of_frame(log_mel, mfcc, motion):
-        changed = dataclasses.replace(features, log_mel=log_mel, mfcc=mfcc, motion=motion)
+        changed = dataclasses.replace(features, log_mel=log_mel, mfcc=mfcc, speaker_motion=motion)
         return jnp.sum(model.apply(variables, changed, first, train=False).motion[0, frame])
 
-    gradients = gradients_of_frame(features.log_mel, features.mfcc, features.motion)
+    gradients = gradients_of_frame(features.log_mel, features.mfcc, features.speaker_motion)
     last = [int(np.flatnonzero(np.any(np.asarray(g[0]), axis=-1))[-1]) for g in gradients]
     assert last == [2 * reach + 4, reach, reach]
     assert 2 * (frame + config.look_ahead + 1) >= last[0], "the documented bound, in mel steps"

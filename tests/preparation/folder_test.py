@@ -68,9 +68,9 @@ def test_tracked_dyad(tmp_path, monkeypatch):
     assert source.space == LANDMARK
     assert source.info(0).motion_source == "tracked"
     example = source[0]
-    moved = example.features.motion[:, LANDMARK.slice("trans")][:, 0]
-    assert np.ptp(moved) > 5 * np.ptp(example.target[:, LANDMARK.slice("trans")][:, 0])
-    assert sorted(set(example.features.word_of_frame)) == [0, 1, 2]
+    moved = example.features.speaker_motion[:, LANDMARK.slice("trans")][:, 0]
+    assert np.ptp(moved) > 5 * np.ptp(example.listener_motion[:, LANDMARK.slice("trans")][:, 0])
+    assert sorted(set(example.features.word_index)) == [0, 1, 2]
     report = (tmp_path / "out" / "report" / "report.json").read_text()
     assert "no face found in any of 33 frames" in report
 
@@ -88,7 +88,7 @@ def test_coefficients_follow_the_frame_rate_of_the_video(tmp_path, monkeypatch):
     (clip,) = read_folder(tmp_path, "train", tmp_path / "motion").clips
     example, info = extraction.extract(clip, extraction.Recipe(asr="none"))
     expected = np.clip((np.arange(30) + 0.5) / 30, 0.02, 0.98)
-    np.testing.assert_allclose(example.target[:, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(example.listener_motion[:, 0], expected, atol=1e-5)
     assert "25.00 frames/s, resampled to 30" in info.notes
 
     shutil.copy(tmp_path / "a.speaker.mp4", tmp_path / "b.speaker.mp4")

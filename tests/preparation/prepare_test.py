@@ -25,8 +25,8 @@ def test_prepared_clips_are_the_simulators_and_are_made_once(tmp_path, monkeypat
     assert len(source) == len(source.metadata.uuids) >= 2
     dyad = synthesise(split_seed(3, "valid"), 1)
     example = source[1]
-    np.testing.assert_array_equal(example.target, dyad.listener.values)
-    np.testing.assert_array_equal(example.features.motion, dyad.speaker.values)
+    np.testing.assert_array_equal(example.listener_motion, dyad.listener.values)
+    np.testing.assert_array_equal(example.features.speaker_motion, dyad.speaker.values)
     assert example.features.log_mel.shape == (mel_steps(len(dyad.listener)), 128)
     assert source.metadata.uuids[1] == dyad.uuid
 

@@ -77,8 +77,10 @@ def test_a_clip_holds_what_its_files_hold(tmp_path, prepared):
     assert info.uuid == hashlib.sha256("\n".join((row[2], row[3], row[1])).encode()).hexdigest()[:12]
     example = source[0]
     assert example.features.log_mel.shape == (mel_steps(FRAMES), 128)
-    np.testing.assert_array_equal(example.target[:, DEEP3D_CROP.slice("exp")], listener[:, 80:144])
-    np.testing.assert_array_equal(example.target[:, DEEP3D_CROP.slice("angle")], listener[:, 224:227])
+    np.testing.assert_array_equal(example.listener_motion[:, DEEP3D_CROP.slice("exp")], listener[:, 80:144])
+    np.testing.assert_array_equal(
+        example.listener_motion[:, DEEP3D_CROP.slice("angle")], listener[:, 224:227]
+    )
 
 
 def test_statistics_are_those_of_the_training_split(tmp_path, prepared):
@@ -89,7 +91,7 @@ def test_statistics_are_those_of_the_training_split(tmp_path, prepared):
     prepared(tree)
     metadata = read_metadata(tmp_path / "out")
     example = open_source(tmp_path / "out" / "train")[0]
-    rows = np.concatenate([example.target, example.features.motion])
+    rows = np.concatenate([example.listener_motion, example.features.speaker_motion])
     for split in metadata.values():
         np.testing.assert_allclose(split.mean, rows.mean(0), atol=1e-4)
         np.testing.assert_allclose(split.std, rows.std(0), rtol=1e-4)

@@ -26,7 +26,7 @@ def test_shapes_hold_for_any_length_of_sound(samples, frames):
     result = extract_speech(noise(samples), frames, [Word("yes", 0.0, 0.2)], LengthEncoder())
     assert result.log_mel.shape == (mel_steps(frames), MEL_BANDS)
     assert result.mfcc.shape == (frames, MFCC_SIZE)
-    assert result.word_of_frame.shape == (frames,)
+    assert result.word_index.shape == (frames,)
     np.testing.assert_array_equal(result.word_table, [[0, 0, 0], [3, 3, 3]])
 
 
@@ -35,17 +35,17 @@ def test_parts_are_those_of_the_single_functions():
     result = extract_speech(wave, 30, words, LengthEncoder())
     np.testing.assert_array_equal(result.log_mel, log_mel(wave, 30))
     np.testing.assert_array_equal(result.mfcc, mfcc(wave, 30))
-    np.testing.assert_array_equal(result.word_table[result.word_of_frame][[0, 4, 20, 29], 0], [0, 1, 3, 0])
+    np.testing.assert_array_equal(result.word_table[result.word_index][[0, 4, 20, 29], 0], [0, 1, 3, 0])
 
 
 def test_no_words():
     result = extract_speech(noise(16000), 30, [], LengthEncoder())
-    assert result.word_table.shape == (1, 3) and not result.word_of_frame.any()
+    assert result.word_table.shape == (1, 3) and not result.word_index.any()
 
 
 def test_without_a_transcript_words_are_recognised(monkeypatch):
     monkeypatch.setattr(extract, "recognise", lambda wave: [Word("heard", 0.0, 1.0)])
-    assert extract_speech(noise(16000), 30, None, LengthEncoder()).word_of_frame.all()
+    assert extract_speech(noise(16000), 30, None, LengthEncoder()).word_index.all()
 
 
 def test_no_samples_is_a_user_error():

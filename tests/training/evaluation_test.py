@@ -25,7 +25,8 @@ def folder(tmp_path_factory):
         dyad = synthesise(5, index)
         example = random_example(rng, len(dyad.listener))
         example = example.replace(
-            features=example.features.replace(motion=dyad.speaker.values), target=dyad.listener.values
+            features=example.features.replace(speaker_motion=dyad.speaker.values),
+            listener_motion=dyad.listener.values,
         )
         encoded.append(encode(example, ClipInfo(dyad.uuid)))
         uuids.append(dyad.uuid)
@@ -57,7 +58,7 @@ def test_clips_of_another_simulator_are_not_scored(folder, capsys):
     class Changed(records.RecordSource):
         def __getitem__(self, index):
             example = super().__getitem__(index)
-            return example.replace(target=example.target + 1e-6)
+            return example.replace(listener_motion=example.listener_motion + 1e-6)
 
     assert synthetic_dyads(Changed(folder, records.open_source(folder).metadata), 2) == []
     assert "made by another simulator" in capsys.readouterr().err.replace("\n", " ")
@@ -71,5 +72,5 @@ def test_an_evaluation_holds_probes_of_whole_clips(folder):
     scores = run.evaluation(run.fresh_state(source))
     assert {"probe_blink_recall", "probe_mirror_correlation", "probe_exp_l1", "exp_frechet"} <= set(scores)
     predicted, target = run.evaluation.sample(run.fresh_state(source))
-    assert predicted.shape == target.shape == source[0].target.shape
+    assert predicted.shape == target.shape == source[0].listener_motion.shape
     np.testing.assert_array_equal(predicted[0], target[0])

@@ -15,7 +15,7 @@ import tyro
 from jaxtyping import Float
 
 from lhg_jax import windowed_inference
-from lhg_jax.features import SpeakerFeatures, crop_features
+from lhg_jax.features import crop_features
 from lhg_jax.listener_checkpoint import MAX_WORDS, OVERLAP, WINDOW, ListenerModel, load_listener
 from lhg_jax.simulator.benchmark import TestClip, score, test_clips
 from lhg_jax.simulator.rule_scores import mean_probe
@@ -32,7 +32,8 @@ COLUMNS = (
     "nod_f1",
     "blink_recall",
 )
-ALL_WORDS = 256  # of a whole clip of the simulator
+WHOLE = 602  # frames: the longest clip of the simulator, and 4 k + 2
+ALL_WORDS = 256  # of such a clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +73,8 @@ def anchored(
 def whole(
     predict: PredictWindow, features: SpeakerFeatures, first_frame: Float[np.ndarray, "coeff"]
 ) -> Float[np.ndarray, "frames coeff"]:
-    """One window, as long as the clip."""
-    return predict(crop_features(features, 0, features.frames, ALL_WORDS), first_frame)
+    """One window that holds the clip."""
+    return predict(crop_features(features, 0, WHOLE, ALL_WORDS), first_frame)[: features.frames]
 
 
 def score_each(listens, clips: list[TestClip]) -> list[dict[str, float]]:
@@ -95,7 +96,9 @@ def main(options: Options) -> None:
     rows = {}
     for way in (drifting, anchored, whole):
         listen = functools.partial(way, trained.predict)
-        rows[way.__name__] = score_each(lambda c, f=listen: f(c.example.features, c.example.target[0]), clips)
+        rows[way.__name__] = score_each(
+            lambda c, f=listen: f(c.example.features, c.example.listener_motion[0]), clips
+        )
     print("| windows |", " | ".join(COLUMNS), "|\n" + "|---" * (len(COLUMNS) + 1) + "|")
     for name, some in rows.items():
         means = mean_probe(some)

@@ -21,11 +21,12 @@ import jax
 import numpy as np
 
 from lhg_jax.config import TrainConfig, load_config
+from lhg_jax.contract import Example, SpeakerFeatures
 from lhg_jax.data.augment import augment
 from lhg_jax.data.pipeline import TrainStream, random_crop, to_devices
 from lhg_jax.data.records import RecordSource, open_source
-from lhg_jax.data.schema import ClipInfo, Example, decode, stack
-from lhg_jax.features import SpeakerFeatures, mel_steps
+from lhg_jax.data.schema import ClipInfo, decode, stack
+from lhg_jax.features import mel_steps
 from lhg_jax.motion import FRAME_RATE, LANDMARK
 from lhg_jax.preparation.clip_jobs import make_clips, remove_clips
 from lhg_jax.preparation.dataset import write_dataset
@@ -46,12 +47,12 @@ def random_clip(rng: np.random.Generator) -> Example:
         log_mel=rng.uniform(-80, 0, (mel_steps(frames), 128)).astype(np.float32),
         mfcc=rng.normal(0, 10, (frames, 39)).astype(np.float32),
         word_table=rng.normal(size=(words + 1, WORD_SIZE)).astype(np.float32),
-        word_of_frame=np.sort(rng.integers(0, words + 1, frames)).astype(np.int32),
-        motion=motion[0],
-        has_motion=np.array(True),
-        valid=np.ones(frames, bool),
+        word_index=np.sort(rng.integers(0, words + 1, frames)).astype(np.int32),
+        speaker_motion=motion[0],
+        speaker_seen=np.ones(frames, bool),
+        in_clip=np.ones(frames, bool),
     )
-    return Example(features, motion[1], np.int32(0))
+    return Example(features, motion[1], np.ones(frames, bool), np.int32(0))
 
 
 @dataclasses.dataclass(frozen=True)

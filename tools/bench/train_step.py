@@ -44,8 +44,8 @@ Steps = Callable[[int], tuple[float, float]]  # that many steps: loss and gradie
 
 def random_batch(size: int, frames: int):
     """Full-length clips of random features in the landmark space."""
-    from lhg_jax.data.schema import Example
-    from lhg_jax.features import MEL_BANDS, MFCC_SIZE, SpeakerFeatures, mel_steps
+    from lhg_jax.contract import Example, SpeakerFeatures, style_vector
+    from lhg_jax.features import MEL_BANDS, MFCC_SIZE, mel_steps
     from lhg_jax.motion import LANDMARK
 
     rng = np.random.default_rng(0)
@@ -59,12 +59,13 @@ def random_batch(size: int, frames: int):
         log_mel=np.clip(normal(mel_steps(frames), MEL_BANDS, scale=20) - 40, -80, 0),
         mfcc=normal(frames, MFCC_SIZE, scale=10),
         word_table=table,
-        word_of_frame=np.sort(rng.integers(0, WORDS, (size, frames)), axis=1).astype(np.int32),
-        motion=normal(frames, LANDMARK.size, scale=0.1),
-        has_motion=np.ones(size, bool),
-        valid=np.ones((size, frames), bool),
+        word_index=np.sort(rng.integers(0, WORDS, (size, frames)), axis=1).astype(np.int32),
+        speaker_motion=normal(frames, LANDMARK.size, scale=0.1),
+        speaker_seen=np.ones((size, frames), bool),
+        in_clip=np.ones((size, frames), bool),
     )
-    return Example(features, normal(frames, LANDMARK.size, scale=0.1), np.zeros(size, np.int32))
+    seen, style = np.ones((size, frames), bool), np.tile(style_vector(), (size, 1))
+    return Example(features, normal(frames, LANDMARK.size, scale=0.1), seen, np.zeros(size, np.int32), style)
 
 
 @functools.cache
@@ -163,9 +164,10 @@ def torch_step(kind: str, args: argparse.Namespace) -> Steps:
     optimizer = torch.optim.AdamW(groups, LEARNING_RATE)
     batch = random_batch(args.batch[0], args.frames)
     f = batch.features
-    words = np.take_along_axis(f.word_table, f.word_of_frame[..., None], axis=1)
+    words = np.take_along_axis(f.word_table, f.word_index[..., None], axis=1)
     log_mel = (f.log_mel - config.mel_offset_db) / config.mel_scale_db
-    arrays = (log_mel, f.mfcc, words, f.motion, batch.target[:, 0], batch.target, f.word_of_frame > 0)
+    target, anchors = batch.listener_motion, f.word_index > 0
+    arrays = (log_mel, f.mfcc, words, f.speaker_motion, target[:, 0], target, anchors)
     *inputs, target, anchors = (torch.from_numpy(array).to(device) for array in arrays)
 
     def step() -> tuple[torch.Tensor, torch.Tensor]:
