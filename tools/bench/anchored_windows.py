@@ -15,6 +15,7 @@ import tyro
 from jaxtyping import Float
 
 from lhg_jax import windowed_inference
+from lhg_jax.contract import SpeakerFeatures
 from lhg_jax.features import crop_features
 from lhg_jax.listener_checkpoint import MAX_WORDS, OVERLAP, WINDOW, ListenerModel, load_listener
 from lhg_jax.simulator.benchmark import TestClip, score, test_clips
