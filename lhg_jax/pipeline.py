@@ -19,7 +19,7 @@ from lhg_jax.restore import Restorer
 from lhg_jax.speech.asr import RECOGNISERS
 from lhg_jax.speech.bert import BertEncoder
 from lhg_jax.speech.extract import SpeechFeatures, extract_speech
-from lhg_jax.speech.words import Word, read_transcript
+from lhg_jax.speech.words import Word, misfit, read_transcript
 from lhg_jax.util.errors import about
 from lhg_jax.util.progress import StageTimes, warn
 
@@ -131,14 +131,19 @@ class Pipeline:
         """Sound and words. The wave is let go of before the video is read: memory is for one of them."""
         with self.times.stage("sound"):
             wave = media.read_audio(speaker.sound)
-        words = self.understand(wave, transcript)
+        words = self.understand(wave, transcript, speaker.timeline.end_s)
         with self.times.stage("speech features"):
             return extract_speech(wave, speaker.timeline.model_frames, words, self.encoder)
 
-    def understand(self, wave: Float[np.ndarray, "samples"], transcript: Path | None) -> list[Word]:
+    def understand(
+        self, wave: Float[np.ndarray, "samples"], transcript: Path | None, clip_s: float
+    ) -> list[Word]:
         """What is said and when."""
         if transcript:
-            return read_transcript(transcript)
+            words = read_transcript(transcript)
+            if message := misfit(words, clip_s):
+                warn(f"{transcript}: {message}")
+            return words
         with self.times.stage("recognition"):
             return self.recognise(wave)
 

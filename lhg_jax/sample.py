@@ -3,12 +3,13 @@
 Without arguments it makes the built-in demo: out/demo.mp4 and out/demo_listener.mp4.
 """
 
-import csv
 import dataclasses
 import os
 from pathlib import Path
 from typing import Literal
 
+from lhg_jax.batch import read_batch
+from lhg_jax.outputs import require_outputs, require_suffix
 from lhg_jax.render import RENDERERS, crop_only, load_renderer
 from lhg_jax.restore import RESTORERS, load_restorer
 from lhg_jax.util.cli import Maybe, parse
@@ -128,41 +129,42 @@ def requests(options: Options) -> list:
     from lhg_jax.request import Request
 
     if options.batch:
-        return read_batch(options.batch, options.side_by_side)
+        rows = read_batch(options.batch)
+        if options.side_by_side and not all("speaker" in row for row in rows):
+            raise UserError(f"{options.batch}: --side-by-side needs a speaker in every row")
+        return [Request(**row | output_names(row["output"], options.side_by_side)) for row in rows]
     if not options.listener:
         demo = demo_request(options.output or Path("out/demo.mp4"))
         return [dataclasses.replace(demo, save_motion=options.save_motion)]
     output = options.output or Path("out.mp4")
-    pair = with_pair(output) if options.side_by_side else {"output": output}
     names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion", "save_motion")
-    return [Request(**{name: getattr(options, name) for name in names}, **pair)]
+    return [
+        Request(
+            **{name: getattr(options, name) for name in names}, **output_names(output, options.side_by_side)
+        )
+    ]
 
 
-def with_pair(output: Path) -> dict[str, Path]:
-    """File names for `--side-by-side`: the pair under the name asked for, the listener beside it."""
+def output_names(output: Path, side_by_side: bool) -> dict[str, Path]:
+    """A request's videos; of `--side-by-side` the pair has the name asked for, the listener one beside it."""
+    if not side_by_side:
+        return {"output": output}
     return {"side_by_side": output, "output": output.with_name(f"{output.stem}_listener{output.suffix}")}
 
 
-def read_batch(path: Path, side_by_side: bool) -> list:
-    """One request for each row of a csv; its relative paths start at the csv's folder."""
-    from lhg_jax.request import Request
+def check_files(request) -> None:
+    """Raises `UserError` before the slow stages for outputs that cannot be written or are inputs."""
+    from lhg_jax.media import VIDEO_SUFFIXES
 
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    found = []
-    for number, row in enumerate(rows, start=2):
-        paths = {name: path.parent / value for name, value in row.items() if name and value}
-        missing = {"speaker", "listener", "output"} - paths.keys()
-        if missing:
-            raise UserError(f"{path}: line {number} has no {', '.join(sorted(missing))}")
-        columns = {
-            name: paths[name] for name in ("speaker", "listener", "audio", "transcript") if name in paths
-        }
-        pair = with_pair(paths["output"]) if side_by_side else {"output": paths["output"]}
-        found.append(Request(**columns, **pair))
-    return found
+    videos = [path for path in (request.output, request.side_by_side) if path]
+    for path in videos:
+        require_suffix(path, VIDEO_SUFFIXES, "video")
+    motions = [request.save_motion] if request.save_motion else []
+    for path in motions:
+        require_suffix(path, (".npz",), "motion")
+    names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion")
+    inputs = [getattr(request, name) for name in names]
+    require_outputs(videos + motions, [path for path in inputs if path])
 
 
 def make_all(pipeline, todo: list, style, *, keep_going: bool) -> float:
@@ -174,12 +176,18 @@ def make_all(pipeline, todo: list, style, *, keep_going: bool) -> float:
             console.print(f"{final}: exists, skipped", highlight=False, markup=False, soft_wrap=True)
             continue
         try:
+            check_files(request)
             seconds += pipeline.run(request, style)
             console.print(f"wrote {final}", highlight=False, markup=False, soft_wrap=True)
-        except UserError as error:
+        except Exception as error:
             if not keep_going:
                 raise
-            warn(str(error))
+            expected = isinstance(error, UserError)
+            warn(
+                str(error)
+                if expected
+                else f"{final}: {type(error).__name__}: {error} (alone, it tells where)"
+            )
             failed += 1
     if failed:
         raise UserError(f"--batch: {failed} of {len(todo)} clips failed")

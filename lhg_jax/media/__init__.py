@@ -5,4 +5,5 @@ from lhg_jax.media.images import read_image, side_by_side
 from lhg_jax.media.probing import MediaInfo, probe
 from lhg_jax.media.timing import frame_times
 from lhg_jax.media.video import Frame, read_frames
+from lhg_jax.media.writer import SUFFIXES as VIDEO_SUFFIXES
 from lhg_jax.media.writer import VideoWriter, video_encoder

@@ -19,7 +19,7 @@ from lhg_jax.speech.bert import shared_encoder
 from lhg_jax.speech.extract import extract_speech
 from lhg_jax.speech.vico_compat import SAMPLE_RATE as VICO_SAMPLE_RATE
 from lhg_jax.speech.vico_compat import vico_audio
-from lhg_jax.speech.words import read_transcript, to_json
+from lhg_jax.speech.words import misfit, read_transcript, to_json
 from lhg_jax.util.errors import UserError, about
 
 RECIPE_VERSION = 1  # raised when the same files would give other clips: old clips are then made again
@@ -81,6 +81,7 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
     sound = clip.sound or clip.speaker
     if sound is None:
         raise UserError("neither the speaker's sound nor a video of the speaker")
+    words = read_transcript(clip.transcript) if clip.transcript else None
     wave = media.read_audio(sound)
     _compare_videos(clip, notes)
     speaker = _motion(clip.speaker_coefficients, clip.speaker, notes)
@@ -88,7 +89,10 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
     require_same_space("the speaker's motion", speaker.space, "the listener's motion", listener.space)
     frames = _common_length(len(speaker), len(listener), notes)
     _compare_sound(len(wave) / media.SAMPLE_RATE * FRAME_RATE, frames, notes)
-    words = read_transcript(clip.transcript) if clip.transcript else RECOGNISERS[recipe.asr](wave)
+    if words is None:
+        words = RECOGNISERS[recipe.asr](wave)
+    elif clip.transcript and (message := misfit(words, frames / FRAME_RATE)):
+        notes.append(f"{clip.transcript.name}: {message}")
     example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
     features = example.features.replace(mfcc=AUDIO[recipe.audio](sound, frames, example.features.mfcc))
     measured = "precomputed" if clip.listener_coefficients else "tracked"

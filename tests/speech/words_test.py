@@ -1,9 +1,10 @@
 import json
+import re
 
 import numpy as np
 import pytest
 
-from lhg_jax.speech.words import Word, frame_words, read_transcript
+from lhg_jax.speech.words import Word, frame_words, misfit, read_transcript
 from lhg_jax.util.errors import UserError
 
 SRT = """1
@@ -130,7 +131,7 @@ SEGMENTS = [{"text": " ab c", "start": 0, "end": 3}]
         ("a.json", "[]", []),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_formats(tmp_path, name, content, want, encoding):
     assert triples(read_transcript(write(tmp_path, name, content, encoding))) == [
         tuple(item) for item in want
@@ -158,6 +159,10 @@ def test_letters_beyond_ascii(tmp_path):
         ("a.json", '[{"word": "x", "start": -1, "end": 2}]', "entry 1: times -1 to 2 s"),
         ("a.json", '[{"word": "x", "start": NaN, "end": 2}]', "entry 1: times nan"),
         ("a.json", '["x"]', "entry 1: want"),
+        ("a.json", '[{"word": "x", "start": 1' + "0" * 400 + ', "end": 2}]', "entry 1: times inf"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", '[{"word": "x"}, {"word": "y"}]', "entry 1: want"),
+        ("a.TextGrid", SHORT.replace("0\n1\n", "1e999\n1\n"), "is not finite"),
         ("a.TextGrid", "hello", "ends where the file type should be"),
         ("a.TextGrid", LONG[:500], "ends where"),
         ("a.TextGrid", SHORT.replace('"utterance"', "7"), 'line 9: want a tier name, not 7'),
@@ -171,6 +176,89 @@ def test_unusable_transcripts_are_one_line(tmp_path, name, content, words):
     with pytest.raises(UserError, match=words) as caught:
         read_transcript(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+ROLLING = """WEBVTT
+Kind: captions
+
+00:00:00.000 --> 00:00:01.200 align:start position:0%
+~
+one<00:00:00.400><c> two</c><00:00:00.800><c> three</c>
+
+00:00:01.200 --> 00:00:01.210 align:start position:0%
+one two three
+~
+
+00:00:01.210 --> 00:00:02.400 align:start position:0%
+one two three
+four<00:00:01.600><c> five</c><00:00:02.000><c> six</c>
+
+00:00:02.400 --> 00:00:02.410
+four five six
+~
+
+00:00:02.410 --> 00:00:03.000
+four five six
+yeah
+""".replace("~", " ")  # a line of one blank
+ROLLING_WANTED = [
+    ("one", 0, 0.4), ("two", 0.4, 0.8), ("three", 0.8, 1.2), ("four", 1.21, 1.6), ("five", 1.6, 2.0),
+    ("six", 2.0, 2.4), ("yeah", 2.41, 3.0),
+]  # fmt: skip
+
+
+def test_automatic_captions_say_each_word_once(tmp_path):
+    assert triples(read_transcript(write(tmp_path, "a.vtt", ROLLING))) == ROLLING_WANTED
+    without_stamps = re.sub(r"<[^>]*>", "", ROLLING).replace("WEBVTT\nKind: captions\n\n", "")
+    words = read_transcript(write(tmp_path, "a.srt", without_stamps))
+    assert [word.text for word in words] == [word for word, _, _ in ROLLING_WANTED]
+    assert [w.start_s for w in words][::3] == [0, 1.21, 2.41]
+
+
+def test_what_people_say_twice_is_said_twice(tmp_path):
+    cues = [("No.", 0, 1), ("No.", 1, 2), ("Why?", 2, 3), ("Why?\nSo.", 3, 4), ("Well.", 4, 5), ("Ah.", 6, 7)]
+    text = "\n\n".join(f"{i}\n00:00:0{a},000 --> 00:00:0{b},000\n{t}" for i, (t, a, b) in enumerate(cues))
+    words = read_transcript(write(tmp_path, "a.srt", text))
+    assert [word.text for word in words] == ["No.", "No.", "Why?", "Why?", "So.", "Well.", "Ah."]
+
+
+def test_captions_parted_by_lines_of_blanks(tmp_path):
+    text = "1\n00:00:00,000 --> 00:00:01,000\nab\n \n2\n00:00:01,000 --> 00:00:02,000\nc\nd\n \n"
+    assert [w.text for w in read_transcript(write(tmp_path, "a.srt", text))] == ["ab", "c", "d"]
+
+
+@pytest.mark.parametrize("suffix", ["srt", "vtt"])
+def test_entities_and_tags(tmp_path, suffix):
+    text = "00:00:00.000 --> 00:00:04.000\n<v Ann>A &amp; B <i>&lt;c&gt;</i>&nbsp;it&#39;s 3 < 4\n"
+    words = read_transcript(write(tmp_path, f"a.{suffix}", text))
+    assert [word.text for word in words] == ["A", "B", "<c>", "it's", "3", "4"]
+
+
+def test_words_without_times_stand_between_their_neighbours(tmp_path):
+    words = [
+        {"word": "$4"}, {"word": "a", "start": 0.5, "end": 1.0}, {"word": "12", "start": None},
+        {"word": "1,234"}, {"word": "b", "start": 2.2, "end": 3}, {"word": "5"},
+    ]  # fmt: skip
+    want = [
+        ("$4", 0.2, 0.5),
+        ("a", 0.5, 1.0),
+        ("12", 1.0, 1.4),
+        ("1,234", 1.4, 2.2),
+        ("b", 2.2, 3),
+        ("5", 3, 3.5),
+    ]
+    content = json.dumps({"segments": [{"start": 0.2, "end": 3.5, "text": "", "words": words}]})
+    assert triples(read_transcript(write(tmp_path, "a.json", content))) == want
+    assert triples(read_transcript(write(tmp_path, "a.json", json.dumps(words))))[1:-1] == want[1:-1]
+
+
+def test_words_outside_the_clip_are_worth_a_word():
+    words = [Word("a", 100.0, 500.0), Word("b", 600.0, 1500.0)]
+    assert misfit(words, 2.0) == (
+        "none of its words falls into the clip of 2.0 s: they run from 100 to 1500 s (are they milliseconds?)"
+    )
+    assert "milliseconds" not in misfit([Word("a", 3600.0, 3602.0)], 2.4)
+    assert misfit(words, 100.1) is None and misfit([], 1.0) is None
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -1,0 +1,89 @@
+"""The csv of `sample --batch`: one clip a row, looked at as a whole before the first one is made."""
+
+import csv
+import io
+from pathlib import Path
+
+from lhg_jax.outputs import require_distinct
+from lhg_jax.util.errors import UserError
+
+COLUMNS = ("speaker", "listener", "output", "audio", "transcript", "motion", "speaker_motion", "save_motion")
+REQUIRED = ("listener", "output")
+SOURCES = ("speaker", "audio", "motion")  # what the listener's motion comes from: one of them at least
+DELIMITERS = ",;\t"
+
+
+def read_batch(path: Path) -> list[dict[str, Path]]:
+    """Column to path, for each row of a csv; its relative paths start at the csv's folder.
+
+    The header names the columns, in any order, with small or capital letters; cells are separated by commas,
+    semicolons or tabs. Empty cells and lines do not count.
+
+    Raises:
+      UserError: with the line: an unknown column, a cell that is missing or too many, an output that
+        is named twice, or no rows.
+    """
+    reader = csv.reader(
+        io.StringIO(text := _read_text(path), newline=""), delimiter=_delimiter(text), skipinitialspace=True
+    )
+    try:
+        columns, rows = _header(path, _trimmed(next(reader, []))), []
+        for line in reader:
+            if cells := _trimmed(line):
+                rows.append(_row(f"{path}: line {reader.line_num}", columns, cells, path.parent))
+    except csv.Error as error:
+        raise UserError(f"{path}: line {reader.line_num}: not csv ({error})") from None
+    if not rows:
+        raise UserError(f"{path}: has no rows below its header")
+    try:
+        require_distinct([row[name] for row in rows for name in ("output", "save_motion") if name in row])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return rows
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+
+
+def _delimiter(text: str) -> str:
+    header = text.partition("\n")[0]
+    return max(DELIMITERS, key=header.count)
+
+
+def _trimmed(cells: list[str]) -> list[str]:
+    """Cells without blanks around them, and without the empty ones that spreadsheets put at the end."""
+    cells = [cell.strip() for cell in cells]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def _header(path: Path, cells: list[str]) -> list[str]:
+    columns = [cell.lower() for cell in cells]
+    for name in columns:
+        if name not in COLUMNS:
+            raise UserError(f"{path}: line 1: unknown column {name!r} (known: {', '.join(COLUMNS)})")
+        if columns.count(name) > 1:
+            raise UserError(f"{path}: line 1: column {name!r} is there twice")
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing or not set(SOURCES) & set(columns):
+        raise UserError(f"{path}: line 1: want columns listener, output and one of {', '.join(SOURCES)}")
+    return columns
+
+
+def _row(where: str, columns: list[str], cells: list[str], folder: Path) -> dict[str, Path]:
+    if len(cells) > len(columns):
+        raise UserError(
+            f"{where} has {len(cells)} cells for {len(columns)} columns (quote cells with a comma)"
+        )
+    row = {name: folder / cell for name, cell in zip(columns, cells, strict=False) if cell}
+    missing = [name for name in REQUIRED if name not in row]
+    if not any(name in row for name in SOURCES):
+        missing.append(" or ".join(name for name in SOURCES if name in columns))
+    if missing:
+        raise UserError(f"{where} has no {', '.join(missing)}")
+    return row

@@ -1,0 +1,57 @@
+"""Outputs looked at before the slow stages: that they can be written, and are none of the inputs."""
+
+import os
+import tempfile
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from lhg_jax.util.errors import UserError
+
+
+def require_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raises `UserError` for an output that cannot be written, is one of the inputs or is named twice."""
+    outputs, inputs = list(outputs), list(inputs)
+    require_distinct(outputs)
+    for path in outputs:
+        for source in inputs:
+            if is_same_file(path, source):
+                raise UserError(f"{path}: is one of the inputs ({source}), which would be lost")
+        require_writable(path)
+
+
+def require_distinct(outputs: Iterable[Path]) -> None:
+    """Raises `UserError` for a file that is to be written twice."""
+    seen: set[str] = set()
+    for path in outputs:
+        # Composed and decomposed letters are one name on macOS.
+        name = unicodedata.normalize("NFC", os.path.abspath(path))
+        if name in seen:
+            raise UserError(f"{path}: is named twice as an output")
+        seen.add(name)
+
+
+def require_suffix(path: Path, suffixes: tuple[str, ...], what: str) -> None:
+    """Raises `UserError` unless the name ends in one of the suffixes."""
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"{path}: {what} is written as {', '.join(suffixes)}")
+
+
+def require_writable(path: Path) -> None:
+    """Raises `UserError` where a file of that name cannot be written. Makes no folder and leaves nothing."""
+    try:
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder, not a file that can be written")
+        folder = next(parent for parent in Path(os.path.abspath(path)).parents if os.path.lexists(parent))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Whether two names lead to one file, through links and the ways of writing a name too."""
+    try:
+        return path.exists() and other.exists() and path.samefile(other)
+    except OSError:
+        return False

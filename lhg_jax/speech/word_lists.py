@@ -1,0 +1,88 @@
+"""Words of the .json that speech recognisers write: Whisper, WhisperX, and plain lists of words."""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from lhg_jax.speech.cues import Cue, TranscriptError, letters
+
+WANTED = '{"word": "...", "start": 0.1, "end": 0.4}'
+
+
+def parse_json(text: str) -> Iterator[Cue]:
+    """Cues of a list of words, or of the segments of {"segments": [...]} or {"words": [...]}.
+
+    Words without times (WhisperX gives numbers none) stand between their neighbours.
+    """
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TranscriptError(f"line {error.lineno}: not JSON ({error.msg})") from None
+    except (RecursionError, ValueError):
+        raise TranscriptError("not JSON of words (nested too deeply, or a number too long)") from None
+    if isinstance(content, dict):
+        content = content.get("segments", content.get("words"))
+    if not isinstance(content, list):
+        raise TranscriptError('want a list of words or {"segments": [...]}')
+    plain: list[tuple[Any, str]] = []
+    for index, entry in enumerate(content):
+        words = entry.get("words") if isinstance(entry, dict) else None
+        if isinstance(words, list) and words:
+            yield from _placed([(word, f"entry {index + 1}") for word in words], *_bounds(entry))
+        else:
+            plain.append((entry, f"entry {index + 1}"))
+    yield from _placed(plain, None, None)
+
+
+def _bounds(segment: dict[str, Any]) -> tuple[float | None, float | None]:
+    return _time(segment.get("start")), _time(segment.get("end"))
+
+
+def _time(value: Any) -> float | None:
+    """A time, or None where there is none. Raises for what is no number."""
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _placed(entries: list[tuple[Any, str]], low_s: float | None, high_s: float | None) -> Iterator[Cue]:
+    """Cues of entries in order; `low_s` and `high_s` bound those without times at the ends."""
+    rows = [(*_parts(entry, where), where) for entry, where in entries]
+    timed = [start is not None and end is not None for _, start, end, _ in rows]
+    waiting: list[tuple[str, str]] = []
+    last_s = low_s
+    for (text, start_s, end_s, where), has_times in zip(rows, timed, strict=True):
+        if not has_times:
+            waiting.append((text, where))
+            continue
+        cue = Cue.checked(text, start_s, end_s, where)
+        yield from _between(waiting, last_s, cue.start_s)
+        yield cue
+        waiting, last_s = [], cue.end_s
+    yield from _between(waiting, last_s, high_s)
+
+
+def _between(texts: list[tuple[str, str]], low_s: float | None, high_s: float | None) -> Iterator[Cue]:
+    """Entries without times in the stretch that is free for them, in proportion to their letters."""
+    if not texts:
+        return
+    low_s, high_s = (low_s if low_s is not None else high_s), (high_s if high_s is not None else low_s)
+    if low_s is None or high_s is None:
+        raise TranscriptError(f"{texts[0][1]}: want {WANTED}")
+    total, done = max(1, sum(letters(text) for text, _ in texts)), 0
+    step_s = max(0.0, high_s - low_s) / total
+    for text, where in texts:
+        start, done = done, done + letters(text)
+        yield Cue.checked(text, low_s + step_s * start, low_s + step_s * done, where)
+
+
+def _parts(entry: Any, where: str) -> tuple[str, float | None, float | None]:
+    try:
+        text = entry.get("word") or entry.get("text") or ""
+        return str(text), _time(entry.get("start")), _time(entry.get("end"))
+    except (AttributeError, TypeError, ValueError):
+        raise TranscriptError(f"{where}: want {WANTED}") from None
