@@ -112,7 +112,7 @@ def extract_causal_speech(
         log_mel=log_mel,
         mfcc=mfcc[:frames],
         word_table=encoder.prefix_vectors([word.text for word in spoken]),
-        word_of_frame=frame_words(as_recognised(spoken), frames),
+        word_index=frame_words(as_recognised(spoken), frames),
     )
 
 

@@ -56,7 +56,7 @@ def test_what_comes_later_changes_nothing_before(seed):
     np.testing.assert_allclose(a.log_mel[:steps], b.log_mel[:steps], atol=1e-4)
     np.testing.assert_allclose(a.mfcc[: steps // 2], b.mfcc[: steps // 2], atol=2e-3)
     known = int(cut / 16000 * 30)
-    vectors = [x.word_table[x.word_of_frame][:known] for x in (a, b)]
+    vectors = [x.word_table[x.word_index][:known] for x in (a, b)]
     np.testing.assert_array_equal(*vectors)
     assert np.abs(a.log_mel[steps + 8 :] - b.log_mel[steps + 8 :]).max() > 1
 
@@ -80,7 +80,7 @@ def test_shapes_and_range():
         assert speech.log_mel.shape == (mel_steps(frames), 128) and speech.mfcc.shape == (frames, 39)
         assert speech.log_mel.dtype == speech.mfcc.dtype == np.float32
         assert speech.log_mel.min() >= -80 and speech.log_mel.max() <= 0
-        assert not speech.word_of_frame.any()
+        assert not speech.word_index.any()
 
 
 def test_differences_are_those_of_four_frames_before():
@@ -115,7 +115,7 @@ def test_a_word_is_known_from_its_end():
     unfinished = [Word("yes", 0.1, 0.3), Word("and", 0.9, 1.4)]
     speech = extract_causal_speech(voice(16000), 30, unfinished, PrefixSums())
     assert len(speech.word_table) == 2, "a word that the clip cuts off is never known"
-    np.testing.assert_array_equal(np.flatnonzero(speech.word_of_frame), range(9, 15))
+    np.testing.assert_array_equal(np.flatnonzero(speech.word_index), range(9, 15))
 
 
 def test_prefix_vectors_do_not_change_with_later_words():
