@@ -32,12 +32,23 @@ $(VENV)/.installed-train: setup.py constraints.txt | $(BIN)/python
 demo: install
 	$(BIN)/python -m lhg_jax.sample
 
-# Trains the demo model that the package ships, from nothing: synthetic dyads, training, scores, model card.
+# Trains the demo model from nothing: simulated dyads, both stages, scores, model card. SPEECH=DIR adds recorded voices
+# to those of espeak, as the shipped one has them; the speakers of both stages, and of the scores, are different people.
+VOICES := $(if $(SPEECH),--speech $(SPEECH) --clear-licence --speech-cache out/synthetic/speech)
+PREPARE = $(BIN)/python -m lhg_jax.prepare --source synthetic $(VOICES)
+FIRST_HALF := $(if $(SPEECH),--speech-part 0 0.5 --speech-share 0.65)
+SECOND_HALF := $(if $(SPEECH),--speech-part 0.5 1 --speech-share 0.65)
+VALID := $(if $(SPEECH),--speech-share 0.65)
+
 demo-model: $(VENV)/.installed-train
-	$(BIN)/python -m lhg_jax.prepare --source synthetic --hours 3 --seed 0 --split train --out out/synthetic/train
-	$(BIN)/python -m lhg_jax.prepare --source synthetic --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
+	$(PREPARE) --hours 3 --seed 1 --split train $(FIRST_HALF) --out out/synthetic/trunk_train
+	$(PREPARE) --hours 2 --seed 2 --split train $(SECOND_HALF) --out out/synthetic/head_train
+	$(PREPARE) --hours 0.25 --seed 1 --split valid $(VALID) --out out/synthetic/valid
+	$(PREPARE) --hours 0.4 --seed 1 --split test --out out/synthetic/test
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
-	$(BIN)/python tools/export_demo.py --workdir out/demo
+	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
+		--config.start.listener=out/demo/listener.safetensors
+	$(BIN)/python tools/export_demo.py --workdir out/demo_head --clips out/synthetic/test
 
 # jax2onnx pins an old orbax: the listener's ONNX export has an environment of its own.
 export-env: .venv-export/.installed

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.models.listener import ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig
 from lhg_jax.util.errors import UserError
@@ -174,10 +175,26 @@ class StartConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class HeadConfig:
+    """How a flow head is trained (`model` is a FlowHeadConfig): what is hidden from it, and its loss."""
+
+    history_noise: float = 0.07
+    """Gaussian noise on the past residuals, in deviations of their components, >= 0."""
+    drop_history: float = 0.1
+    """Probability that a chunk has no past, in [0, 1]."""
+    drop_speaker: float = 0.15
+    """Probability that the speaker is unknown, in [0, 1]; guidance needs some."""
+    drop_style: float = 0.1
+    """Probability that a trait of the style is unknown, and again that all are, in [0, 1]."""
+    change_weight: float = 1.0
+    """Weight of the error's change between frames, >= 0."""
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """One run."""
 
-    model: ListenerConfig | ViCoConfig
+    model: ListenerConfig | ViCoConfig | FlowHeadConfig
     data: DataConfig
     train: LoopConfig
     loss: LossConfig
@@ -185,6 +202,7 @@ class TrainConfig:
     augment: AugmentConfig
     checkpoint: CheckpointConfig
     start: StartConfig = dataclasses.field(default_factory=StartConfig)
+    head: HeadConfig = dataclasses.field(default_factory=HeadConfig)
 
 
 @dataclasses.dataclass(frozen=True)

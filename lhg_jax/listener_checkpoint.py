@@ -15,6 +15,8 @@ from jaxtyping import Float
 
 from lhg_jax.contract import SpeakerFeatures
 from lhg_jax.features import MEL_BANDS, MFCC_SIZE, mel_steps
+from lhg_jax.generative import Draw, ListenerHead, draw_motion, run_trunk, stateful
+from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, example_inputs
 from lhg_jax.models.listener import Listener, ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener
 from lhg_jax.motion import SPACES, CoefficientSpace
@@ -41,12 +43,14 @@ class ListenerModel:
       variables: parameters, batch statistics and constants.
       space: of the motion that it takes and gives.
       word_size: entries of a word vector.
+      head: draws listeners about the model's, None where it only knows the mean one.
     """
 
     model: nn.Module
     variables: Mapping[str, Any]
     space: CoefficientSpace
     word_size: int
+    head: ListenerHead | None = None
 
     @functools.cached_property
     def _apply(self) -> Callable:
@@ -75,12 +79,7 @@ class ListenerModel:
 
         Raises `UserError` if the word vectors are not of the size that the model was trained with.
         """
-        if features.word_table.shape[-1] != self.word_size:
-            raise UserError(
-                f"the checkpoint takes word vectors of size {self.word_size}, "
-                f"the word encoder gives {features.word_table.shape[-1]}"
-            )
-
+        self._check_words(features)
         return generate(
             self.predict,
             features,
@@ -90,6 +89,48 @@ class ListenerModel:
             max_words=MAX_WORDS,
             on_window=on_window,
         )
+
+    def draw(
+        self,
+        features: SpeakerFeatures,
+        first_frame: Float[np.ndarray, "coeff"],
+        draw: Draw,
+        samples: int = 1,
+        on_window: Callable[[], None] = lambda: None,
+    ) -> Float[np.ndarray, "samples frames coeff"]:
+        """Motions of `samples` listeners, with the seeds `draw.seed`, `draw.seed` + 1, ...
+
+        At temperature 0 all of them are what `generate` gives. Raises as it does, and `UserError` where there
+        is no head to draw with.
+        """
+        if draw.temperature == 0:
+            return np.repeat(self.generate(features, first_frame, on_window)[None], samples, axis=0)
+        if self.head is None:
+            raise UserError("this listener has no flow head: it can only be used at --temperature 0")
+        self._check_words(features)
+        trunk = run_trunk(
+            self._apply_stateful,
+            features,
+            first_frame.astype(np.float32),
+            window=WINDOW,
+            overlap=OVERLAP,
+            max_words=MAX_WORDS,
+            on_window=on_window,
+        )
+        seeds = [draw.seed + number for number in range(samples)]
+        styles = [dataclasses.replace(draw, seed=seed).drawn_style(self.head.styles) for seed in seeds]
+        return draw_motion(self.head, trunk, styles, seeds, draw.temperature)
+
+    @functools.cached_property
+    def _apply_stateful(self) -> Callable:
+        return functools.partial(jax.jit(stateful(self.model)), jax.device_put(self.variables))
+
+    def _check_words(self, features: SpeakerFeatures) -> None:
+        if features.word_table.shape[-1] != self.word_size:
+            raise UserError(
+                f"the checkpoint takes word vectors of size {self.word_size}, "
+                f"the word encoder gives {features.word_table.shape[-1]}"
+            )
 
 
 def save_listener(path: Path, trained: ListenerModel, notes: Mapping[str, str]) -> None:
@@ -102,7 +143,11 @@ def save_listener(path: Path, trained: ListenerModel, notes: Mapping[str, str]) 
         "space": trained.space.name,
         "word_size": str(trained.word_size),
     }
-    save_weights(path, trained.variables, {**notes, **own})
+    variables = dict(trained.variables)
+    if trained.head:
+        own["head"] = json.dumps(dataclasses.asdict(trained.head.head.config))
+        variables["head"] = {**trained.head.variables, "styles": trained.head.styles}
+    save_weights(path, variables, {**notes, **own})
 
 
 def load_listener(path: Path | None) -> ListenerModel:
@@ -114,11 +159,20 @@ def load_listener(path: Path | None) -> ListenerModel:
         space = SPACES[metadata["space"]]
         config = config_class(**tuples(json.loads(metadata["config"])))
         word_size = int(metadata["word_size"])
+        head = FlowHead(FlowHeadConfig(**json.loads(metadata["head"]))) if "head" in metadata else None
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not a listener saved by this project ({error!r})") from error
     model = module(config)
+    own = read_head(path, head, variables.pop("head", {})) if head else None
     check_tree(path, variables, template(model, space, word_size))
-    return ListenerModel(model, variables, space, word_size)
+    return ListenerModel(model, variables, space, word_size, own)
+
+
+def read_head(path: Path, head: FlowHead, variables: dict[str, Any]) -> ListenerHead:
+    """The flow head of a listener file. Raises `UserError` where its weights do not fit."""
+    styles = variables.pop("styles", np.zeros((0, 0), np.float32))
+    check_tree(path, variables, jax.eval_shape(head.init, jax.random.key(0), *example_inputs(head.config)))
+    return ListenerHead(head, variables, styles)
 
 
 def tuples(settings: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from jaxtyping import Float
 
 from lhg_jax import faces, media
 from lhg_jax.contract import SpeakerFeatures
+from lhg_jax.draw_options import DrawOptions
 from lhg_jax.faces.precomputed import read_coefficients
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener
+from lhg_jax.live_link import write_live_link
 from lhg_jax.motion import FRAME_RATE, Motion, require_same_space, save_motion
 from lhg_jax.request import Request, Speaker, Style, Timeline, find_speaker
 from lhg_jax.restore import Restorer
@@ -36,6 +38,7 @@ class Pipeline:
         tracker_weights: Path | None,
         asr: str,
         face: int | None,
+        drawing: DrawOptions | None = None,
     ):
         """Loads nothing yet.
 
@@ -46,12 +49,14 @@ class Pipeline:
           tracker_weights: of the face tracker, or None for the default one, which has its own.
           asr: name in `speech.asr.RECOGNISERS`.
           face: which face of the portrait, from the left, or None for the largest.
+          drawing: which listeners are drawn, and how many; None for one as learned.
         """
         self.renderer = renderer
         self.restorer = restorer
         self.tracker_weights = tracker_weights
         self.recognise = RECOGNISERS[asr]
         self.face = face
+        self.drawing = drawing or DrawOptions()
         self.checkpoint = checkpoint
         self.times = StageTimes()
 
@@ -81,17 +86,20 @@ class Pipeline:
         for message in fit.warnings:
             warn(f"{request.listener}: {message}")
         if request.motion:
-            motion = self.measured_motion(request.motion)
+            motions = [self.measured_motion(request.motion)]
         else:
             assert speaker is not None  # the command line sees to it
-            motion = self.imagine(speaker, request, fit.values)
-        motion = style.apply(motion, fit.values)
-        if request.save_motion:
-            save_motion(request.save_motion, motion)
-        timeline = speaker.timeline if speaker else Timeline.regular(len(motion), motion.fps)
-        with about(request.listener):
-            images = self.renderer(portrait, fit).animate(motion, timeline.centres_s)
-        self.write(request, self.restorer(images), timeline, speaker)
+            motions = self.imagine(speaker, request, fit.values)
+        timeline = speaker.timeline if speaker else Timeline.regular(len(motions[0]), motions[0].fps)
+        for one, motion in zip(request.numbered(len(motions)), motions, strict=True):
+            motion = style.apply(motion, fit.values)
+            if one.save_motion:
+                save_motion(one.save_motion, motion)
+            if one.export_motion:
+                write_live_link(one.export_motion, motion, timeline.starts_s, timeline.end_s)
+            with about(request.listener):
+                images = self.renderer(portrait, fit).animate(motion, timeline.centres_s)
+            self.write(one, self.restorer(images), timeline, speaker)
         return timeline.end_s
 
     def measured_motion(self, path: Path) -> Motion:
@@ -100,12 +108,16 @@ class Pipeline:
         require_same_space(str(path), motion.space, "the renderer", self.renderer.space)
         return motion
 
-    def imagine(self, speaker: Speaker, request: Request, first_frame: Float[np.ndarray, "coeff"]) -> Motion:
-        """The listener's motion for a speaker."""
+    def imagine(
+        self, speaker: Speaker, request: Request, first_frame: Float[np.ndarray, "coeff"]
+    ) -> list[Motion]:
+        """The motions of listeners to one speaker."""
         model = self.model  # before the slow stages: it may be the wrong file
+        draw = self.drawing.draw(model)
         features = self.perceive(speaker, request)
         with self.times.stage("listener", model.count_windows(features.frames)) as advance:
-            return Motion(model.space, model.generate(features, first_frame, advance))
+            motions = model.draw(features, first_frame, draw, self.drawing.samples, advance)
+        return [Motion(model.space, values) for values in motions]
 
     def perceive(self, speaker: Speaker, request: Request) -> SpeakerFeatures:
         """Everything the model hears and sees of the speaker."""

@@ -26,6 +26,7 @@ class Request:
       speaker_motion: coefficients of the speaker's face that another program measured, .mat or .npz.
       motion: a saved motion (or such coefficients) to render instead of imagining one.
       save_motion: where the rendered motion goes, .npz.
+      export_motion: where the motion goes as blendshapes, .csv.
       side_by_side: a second video with the speaker on the left.
     """
 
@@ -37,7 +38,19 @@ class Request:
     speaker_motion: Path | None = None
     motion: Path | None = None
     save_motion: Path | None = None
+    export_motion: Path | None = None
     side_by_side: Path | None = None
+
+    def numbered(self, samples: int) -> "list[Request]":
+        """A request for each listener, with files NAME_1, NAME_2 ...; a single one stays as it is."""
+        if samples == 1:
+            return [self]
+        names = ("output", "save_motion", "export_motion", "side_by_side")
+        paths = {name: getattr(self, name) for name in names if getattr(self, name)}
+        return [
+            dataclasses.replace(self, **{n: p.with_stem(f"{p.stem}_{number}") for n, p in paths.items()})
+            for number in range(1, samples + 1)
+        ]
 
 
 @dataclasses.dataclass(frozen=True)

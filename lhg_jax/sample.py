@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from lhg_jax.batch import read_batch
+from lhg_jax.draw_options import DrawOptions
 from lhg_jax.outputs import require_outputs, require_suffix
 from lhg_jax.render import RENDERERS, crop_only, load_renderer
 from lhg_jax.restore import RESTORERS, load_restorer
-from lhg_jax.util.cli import Maybe, parse
+from lhg_jax.util.cli import Group, Maybe, parse
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console, warn
 from lhg_jax.util.registry import require_known
@@ -64,10 +65,11 @@ class Options:
     """Extra smoothing along time: standard deviation in seconds."""
     face: Maybe[int] = None
     """Which face of the portrait, counted from the left from 0; the largest by default."""
+    export_motion: Maybe[Path] = None
+    """Also write the motion for animators (.csv): ARKit's 52 blendshapes and the head (docs/animation.md)."""
     batch: Maybe[Path] = None
     """A csv with columns speaker, listener, output (and audio, transcript); finished outputs are skipped."""
-    seed: int = 0
-    """Seed of whatever a stage draws at random; the bundled stages draw nothing."""
+    draw: Group[DrawOptions] = dataclasses.field(default_factory=DrawOptions)
 
 
 def main() -> None:
@@ -86,6 +88,7 @@ def main() -> None:
         tracker_weights=options.tracker_weights,
         asr=options.asr,
         face=options.face,
+        drawing=options.draw,
     )
     style = Style(options.exp_scale, options.pose_scale, options.smooth)
     seconds = make_all(pipeline, requests(options), style, keep_going=options.batch is not None)
@@ -105,6 +108,11 @@ def check(options: Options) -> None:
         raise UserError("--speaker-motion: the speaker's sound is needed too (--speaker or --audio)")
     if options.side_by_side and any(alone) and not options.speaker:
         raise UserError("--side-by-side: needs the speaker's video (--speaker)")
+    options.draw.check()
+    if options.motion and options.draw != DrawOptions():
+        raise UserError(
+            "--motion: a saved motion is rendered as it is; which listener is drawn has no effect"
+        )
     require_known("renderer", options.renderer, RENDERERS)
     require_known("restoration", options.restore, RESTORERS)
     for name in ("exp_scale", "pose_scale", "smooth"):
@@ -135,14 +143,12 @@ def requests(options: Options) -> list:
         return [Request(**row | output_names(row["output"], options.side_by_side)) for row in rows]
     if not options.listener:
         demo = demo_request(options.output or Path("out/demo.mp4"))
+        demo = dataclasses.replace(demo, export_motion=options.export_motion)
         return [dataclasses.replace(demo, save_motion=options.save_motion)]
     output = options.output or Path("out.mp4")
     names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion", "save_motion")
-    return [
-        Request(
-            **{name: getattr(options, name) for name in names}, **output_names(output, options.side_by_side)
-        )
-    ]
+    paths = {name: getattr(options, name) for name in (*names, "export_motion")}
+    return [Request(**paths, **output_names(output, options.side_by_side))]
 
 
 def output_names(output: Path, side_by_side: bool) -> dict[str, Path]:
@@ -162,23 +168,30 @@ def check_files(request) -> None:
     motions = [request.save_motion] if request.save_motion else []
     for path in motions:
         require_suffix(path, (".npz",), "motion")
+    exports = [request.export_motion] if request.export_motion else []
+    for path in exports:
+        require_suffix(path, (".csv",), "motion for animators")
     names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion")
     inputs = [getattr(request, name) for name in names]
-    require_outputs(videos + motions, [path for path in inputs if path])
+    require_outputs(videos + motions + exports, [path for path in inputs if path])
 
 
 def make_all(pipeline, todo: list, style, *, keep_going: bool) -> float:
     """Makes each clip; returns seconds made. In a batch a bad row is reported and the rest goes on."""
     seconds, failed = 0.0, 0
     for request in todo:
-        final = request.side_by_side or request.output
-        if keep_going and final.exists():
+        numbered = request.numbered(pipeline.drawing.samples)
+        finals = [one.side_by_side or one.output for one in numbered]
+        final = finals[0]
+        if keep_going and all(path.exists() for path in finals):
             console.print(f"{final}: exists, skipped", highlight=False, markup=False, soft_wrap=True)
             continue
         try:
-            check_files(request)
+            for one in numbered:
+                check_files(one)
             seconds += pipeline.run(request, style)
-            console.print(f"wrote {final}", highlight=False, markup=False, soft_wrap=True)
+            for path in finals:
+                console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
         except Exception as error:
             if not keep_going:
                 raise

@@ -1,6 +1,6 @@
 """A training run's listener as the package's demo model: scores on held-out dyads, model card.
 
-python tools/export_demo.py --workdir out/demo
+python tools/export_demo.py --workdir out/demo_head --clips out/synthetic/test
 """
 
 import dataclasses
@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from measure_listeners import markdown as drawn_markdown
+from measure_listeners import measure_listeners
 
+from lhg_jax.data.records import open_source
 from lhg_jax.listener_checkpoint import DEMO, ListenerModel, load_listener, save_listener
 from lhg_jax.simulator.benchmark import TestClip, score, test_clips, trivial_listeners
 from lhg_jax.simulator.rule_scores import SCORES
@@ -39,17 +42,36 @@ class Options:
     """Of `python -m lhg_jax.train`."""
     output: Path = DEMO
     """Weights; the model card goes beside them."""
-    clips: int = 60
-    """Held-out dyads to score on, >= 1."""
+    dyads: int = 60
+    """Held-out dyads whose listener keeps fixed rules, to score the mean listener on; >= 1."""
+    clips: Path = Path("out/synthetic/test")
+    """Prepared clips of speakers that neither stage heard, to measure drawn listeners on."""
+    limit: int = 60
+    """How many of them, >= 1."""
+    samples: int = 5
+    """Listeners drawn for each, >= 1."""
+    voices: str = "espeak-ng alone"
+    """Whose voices the training clips have, for the card."""
 
 
 def main(options: Options) -> None:
     path = options.workdir / NAME
     trained = load_listener(path)
     _, notes = load_weights(path)
-    table = score_all(trained, options.clips)
+    table = score_all(trained, options.dyads)
+    drawn = measure_listeners(trained, open_source(options.clips), options.limit, options.samples)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_card(options.output.with_name("demo_model_card.md"), notes["training"], options.clips, table)
+    text = CARD.read_text(encoding="utf-8").format(
+        training=notes["training"],
+        head_training=notes.get("head_training", "no flow head"),
+        voices=options.voices,
+        dyads=options.dyads,
+        table=markdown(table),
+        clips=min(options.limit, len(open_source(options.clips))),
+        samples=options.samples,
+        drawn=drawn_markdown(drawn),
+    )
+    options.output.with_name("demo_model_card.md").write_text(text, encoding="utf-8")
     added = {"license": "Apache-2.0", "scores": json.dumps(table["demo"])}
     save_listener(options.output, trained, notes | added)
     console.print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB, {notes['training']}")
@@ -80,12 +102,6 @@ def markdown(table: dict[str, dict[str, float]]) -> str:
     for name, row in table.items():
         lines.append(f"| {name} | " + " | ".join(f"{row[column]:.3g}" for column in COLUMNS) + " |")
     return "\n".join(lines)
-
-
-def write_card(path: Path, training: str, clips: int, table: dict[str, dict[str, float]]) -> None:
-    """Fills in the card's template."""
-    text = CARD.read_text(encoding="utf-8").format(training=training, test=clips, table=markdown(table))
-    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 from lhg_jax.metrics import cache, frechet
 from lhg_jax.metrics import motion as motion_metrics
 from lhg_jax.metrics.frechet import Moments
+from lhg_jax.metrics.listening import add_reaction_metrics, add_video_metrics
 from lhg_jax.motion import LANDMARK
 
 POOLED = ("ssim", "cpbd", "psnr", "csim", "csim_dlib")  # mean over all frames (or samples) of all clips
@@ -79,6 +80,11 @@ def summarise(folder: Path, records: Iterable[Mapping[str, Any]], fid_like_piq: 
         _pool_distances(motions, group, summary)
         _pool_diversity(motions, group, summary)
         _average_clips(records, group, summary)
+        add_video_metrics(motions, group, summary)
+    whole = {
+        role: Arrays(folder, moving, f"{role}_motion") for role in ("prediction", "reference", "speaker")
+    }
+    add_reaction_metrics(whole, summary)
     _average_probes(records, summary)
     return summary
 

@@ -39,8 +39,49 @@ def _motion_descriptions() -> dict[str, Description]:
             f"{group}_rpcc": Description(
                 f"{title} rPCC", "lower", f"difference in correlation with the speaker; {by}"
             ),
+            f"{group}_fd_video": Description(
+                f"{title} FD (video)",
+                "lower",
+                f"Fréchet distance of each video's frames, mean over videos; {by}",
+            ),
+            f"{group}_pfd_video": Description(
+                f"{title} P-FD (video)", "lower", f"the same of (listener, speaker) vectors; {by}"
+            ),
+            f"{group}_var_flat": Description(
+                f"{title} Var (flat)", "", f"variance of all coefficients of all frames as one array; {by}"
+            ),
+            f"{group}_rpcc_pooled": Description(
+                f"{title} rPCC (pooled)", "lower", f"one correlation over all flattened videos; {by}"
+            ),
+            f"{group}_rpcc_video": Description(
+                f"{title} rPCC (video)", "lower", f"one correlation a flattened video, mean over videos; {by}"
+            ),
         }
     return found
+
+
+def _reaction_descriptions() -> dict[str, Description]:
+    found: dict[str, Description] = {}
+    for kind in ("nod", "shake"):
+        title = kind.capitalize()
+        found |= {
+            f"{kind}_r_f1": Description(f"{title} R-F1", "higher", "F1 of events that overlap by tIoU ≥ 0.5"),
+            f"{kind}_r_tiou": Description(f"{title} R-tIoU", "higher", "mean overlap of events that match"),
+            f"{kind}_r_atd": Description(
+                f"{title} R-ATD", "lower", "deviation in time of events that match, early counts more"
+            ),
+        }
+    return found | {
+        "reactivity_gain": Description(
+            "Reactivity",
+            "higher",
+            "what the speaker's last second adds to the prediction of the listener, log",
+        ),
+        "reactivity_net": Description("Reactivity, net", "higher", "the same above that of shifted speakers"),
+        "reactivity_p": Description(
+            "Reactivity, p", "lower", "share of 100 shifted speakers that do as well"
+        ),
+    }
 
 
 DESCRIPTIONS = {
@@ -54,6 +95,7 @@ DESCRIPTIONS = {
         "CSIM (dlib)", "higher", "cosine of dlib embeddings of aligned faces, every 15th frame"
     ),
     **_motion_descriptions(),
+    **_reaction_descriptions(),
 }
 
 

@@ -13,6 +13,7 @@ from lhg_jax.contract import Batch
 from lhg_jax.data.pipeline import crop
 from lhg_jax.data.records import RecordSource
 from lhg_jax.data.schema import stack
+from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.models.listener import Listener, ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener
 from lhg_jax.motion import CoefficientSpace
@@ -39,6 +40,7 @@ class Run:
 
     def __init__(self, config: TrainConfig, space: CoefficientSpace, held_out: RecordSource | None):
         """Raises `UserError` for settings that do not fit together."""
+        assert not isinstance(config.model, FlowHeadConfig)  # training/head_stage.py's
         check_batch(config)
         self.config = config
         self.mesh: Mesh = make_mesh(config.train.fsdp)

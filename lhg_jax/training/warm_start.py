@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from lhg_jax.config import TrainConfig
 from lhg_jax.listener_checkpoint import load_listener
+from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.models.listener import ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig
 from lhg_jax.motion import CoefficientSpace, require_same_space
@@ -28,6 +29,7 @@ def start_variables(config: TrainConfig, space: CoefficientSpace, like: Variable
 
     Raises `UserError` for weights that do not fit.
     """
+    assert not isinstance(config.model, FlowHeadConfig)  # training/head_stage.py's
     start, found = config.start, {}
     if start.listener:
         found = read_listener(Path(start.listener), config.model, space, like)

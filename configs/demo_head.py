@@ -1,0 +1,31 @@
+"""The demo listener's second stage: a flow head on a trunk, with clips of speakers it never heard.
+
+Command:
+  python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
+    --config.start.listener=out/demo/listener.safetensors
+"""
+
+from lhg_jax.config import (
+    AugmentConfig,
+    CheckpointConfig,
+    DataConfig,
+    HeadConfig,
+    LoopConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+from lhg_jax.models.flow_head import FlowHeadConfig
+
+config = TrainConfig(
+    model=FlowHeadConfig(),
+    data=DataConfig(train="out/synthetic/head_train", evaluation="out/synthetic/valid"),
+    train=LoopConfig(batch_size=512, steps=4000, seed=0, log_every=50, eval_every=1000),
+    loss=LossConfig(),
+    optimizer=OptimizerConfig(
+        learning_rate=1e-3, warmup_steps=100, weight_decay=0.01, clip_norm=1.0, ema_decay=0.995
+    ),
+    augment=AugmentConfig(),
+    checkpoint=CheckpointConfig(every=500, keep=2),
+    head=HeadConfig(),
+)

@@ -1,0 +1,154 @@
+"""The second stage of a generative listener: trains a flow head on the residuals of a trained trunk.
+
+The clips should be of speakers that the trunk was not trained on: its residuals on those are too small.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lhg_jax.config import TrainConfig, to_json
+from lhg_jax.data.records import RecordSource, open_source
+from lhg_jax.generative import ListenerHead
+from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener
+from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, example_inputs, with_components
+from lhg_jax.motion import require_same_space
+from lhg_jax.styles import TABLE
+from lhg_jax.training.checkpoints import Checkpoints
+from lhg_jax.training.compiler import compiler_options
+from lhg_jax.training.head_evaluation import HeadEvaluation
+from lhg_jax.training.head_loss import ChunkStream, make_head_loss, principal_components
+from lhg_jax.training.listener_file import NAME
+from lhg_jax.training.logs import StepLog, open_writer
+from lhg_jax.training.loop import Summary, run_steps, write_settings
+from lhg_jax.training.optimizer import make_optimizer
+from lhg_jax.training.sharding import make_mesh, on_host, replicated
+from lhg_jax.training.state import INIT_STREAM, STEP_STREAM, TrainState
+from lhg_jax.training.step import update
+from lhg_jax.training.trunk_features import TrunkFeatures, trunk_features
+from lhg_jax.training.visualise import Samples
+from lhg_jax.util.errors import UserError
+
+
+def train_head(config: TrainConfig, workdir: Path) -> Summary:
+    """Runs a configuration whose model is a flow head, from its newest save in `workdir` or from scratch."""
+    if not config.start.listener:
+        raise UserError("a flow head needs a trained listener (--config.start.listener=FILE)")
+    trunk_file = Path(config.start.listener)
+    trunk, source = load_listener(trunk_file), open_source(config.data.train)
+    held_out = open_source(config.data.evaluation) if config.data.evaluation else None
+    require_same_space(str(trunk_file), trunk.space, config.data.train, source.space)
+    write_settings(config, workdir)
+    features = trunk_features(workdir / "trunk" / "train", trunk, trunk_file, source)
+    valid = trunk_features(workdir / "trunk" / "valid", trunk, trunk_file, held_out) if held_out else None
+    run = HeadRun(config, trunk, features)
+    if valid and held_out:
+        run.evaluation = HeadEvaluation(run, valid, held_out)
+    stream = run.stream()
+    checkpoints = Checkpoints(workdir, config.checkpoint)
+    try:
+        state = run.fresh_state()
+        if (restored := checkpoints.restore(jax.eval_shape(lambda: state))) is not None:
+            state, place = restored
+            stream.set_state(place)
+        listener = HeadFile(workdir, run, trunk_file, source)
+        log = StepLog(
+            batch_size=config.train.batch_size, max_skipped=config.train.max_skipped, flops=0.0, peak=None
+        )
+        writer = open_writer(workdir, int(state.step))
+        try:
+            samples = Samples(workdir, writer)
+            # Run, stream and file have the methods of the first stage's.
+            steps: Any = run_steps
+            return steps(run, state, stream, checkpoints, listener, log, writer, samples)
+        finally:
+            writer.close()
+    finally:
+        checkpoints.close()
+
+
+class HeadRun:
+    """The compiled step and evaluation of a flow head; what `loop.run_steps` needs of a `setup.Run`."""
+
+    evaluation: HeadEvaluation | None = None
+
+    def __init__(self, config: TrainConfig, trunk: ListenerModel, features: TrunkFeatures):
+        """Raises `UserError` where trunk and head do not fit together."""
+        assert isinstance(config.model, FlowHeadConfig)
+        if features.state.shape[1] != config.model.state:
+            raise UserError(f"model.state={config.model.state}, but the trunk's is {features.state.shape[1]}")
+        self.config, self.trunk, self.features = config, trunk, features
+        self.mesh = make_mesh(config.train.fsdp)
+        self.head = FlowHead(config.model)
+        unit = np.asarray(trunk.variables["constants"]["motion_scale"]["std"], np.float64)
+        basis, scale, self.share = principal_components(features, unit, config.model.components)
+        self._constants = with_components({}, basis, scale, unit)["constants"]
+        self.optimizer = make_optimizer(config.optimizer, config.train.steps)
+        self.key = jax.random.fold_in(jax.random.key(config.train.seed), STEP_STREAM)
+        options = compiler_options(self.mesh.devices.flat[0].platform)
+        self.loss = make_head_loss(self.head, self._constants, config.head)
+        self.step = jax.jit(self._step, donate_argnums=0, compiler_options=options)
+
+    def _step(self, state, batch, key):
+        ema = self.config.optimizer.ema_decay
+        return update(state, batch, key, loss_fn=self.loss, optimizer=self.optimizer, ema_decay=ema)
+
+    def stream(self, features: TrunkFeatures | None = None, size: int | None = None) -> ChunkStream:
+        """Batches of chunks of the training clips, or of others."""
+        c, loop = self.head.config, self.config.train
+        return ChunkStream(
+            features or self.features,
+            chunk=c.chunk,
+            history=c.history,
+            batch_size=size or loop.batch_size,
+            seed=loop.seed,
+        )
+
+    def fresh_state(self) -> TrainState:
+        """The state before the first step, on every device."""
+        key = jax.random.fold_in(jax.random.key(self.config.train.seed), INIT_STREAM)
+
+        def init():
+            variables = self.head.init(key, *example_inputs(self.head.config))
+            params, zero = variables["params"], jnp.zeros((), jnp.int32)
+            copy = jax.tree.map(jnp.copy, params)
+            return TrainState(
+                zero, params, {}, self._constants, self.optimizer.init(params), copy, zero, zero
+            )
+
+        return jax.jit(init, out_shardings=replicated(self.mesh))()
+
+    def own(self, state: TrainState) -> ListenerHead:
+        """The averaged head with the training set's styles."""
+        variables = {"params": state.ema_params, "constants": state.constants}
+        step = -(-len(self.features.codes) // TABLE)
+        return ListenerHead(self.head, on_host(variables, self.mesh), self.features.codes[::step])
+
+
+class HeadFile:
+    """The listener with its head as one file, written anew with each save; stands in for `ListenerFile`."""
+
+    def __init__(self, workdir: Path, run: HeadRun, trunk_file: Path, source: RecordSource):
+        self._path, self._run = workdir / NAME, run
+        self._clips = f"{len(source)} clips ({source.metadata.hours:.1f} h)"
+        self._trunk_file = trunk_file
+
+    def write(self, state: TrainState) -> None:
+        """Trunk and averaged head after `state.step` steps."""
+        from lhg_jax.weights import load_weights
+
+        own = self._run.own(state)
+        if jax.process_index() == 0:
+            _, notes = load_weights(self._trunk_file)
+            trunk = dataclasses.replace(self._run.trunk, head=own)
+            added = {
+                "head_training": f"{state.step} steps on {self._clips}",
+                "head_settings": to_json(self._run.config),
+                "head_share": f"{self._run.share:.4f}",
+            }
+            kept = {name: notes[name] for name in ("training", "settings") if name in notes}
+            save_listener(self._path, trunk, kept | added)

@@ -1,0 +1,116 @@
+"""The flow head: its parts, and that one chunk after the other is what a whole clip gives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lhg_jax.generative import BLOCK, Draw, ListenerHead, TrunkOutput, draw_motion
+from lhg_jax.models import flow_head
+from lhg_jax.models.flow_head import (
+    FlowHead,
+    FlowHeadConfig,
+    correlated_noise,
+    example_inputs,
+    with_components,
+)
+from lhg_jax.styles import CODE_SIZE, ListenerStyle
+
+SMALL = FlowHeadConfig(
+    coeff=7, state=5, components=3, chunk=2, history=4, width=16, blocks=1, steps=2, noise_carry=0.5
+)
+
+
+def random_head(config: FlowHeadConfig = SMALL, seed: int = 0) -> ListenerHead:
+    """A head whose parameters are all random, the gates too."""
+    rng = np.random.default_rng(seed)
+    head = FlowHead(config)
+    variables = head.init(jax.random.key(seed), *example_inputs(config))
+    params = jax.tree.map(
+        lambda x: jnp.asarray(rng.normal(0, 0.1, x.shape), jnp.float32), variables["params"]
+    )
+    basis = np.linalg.qr(rng.normal(size=(config.coeff, config.components)))[0]
+    scale, unit = rng.uniform(0.5, 2, config.components), rng.uniform(0.5, 2, config.coeff)
+    variables = with_components({"params": params}, basis, scale, unit)
+    styles = np.stack([ListenerStyle(*rng.uniform(size=5), attitude="neutral").code() for _ in range(5)])
+    return ListenerHead(head, variables, styles)
+
+
+def random_trunk(frames: int, seed: int = 1) -> TrunkOutput:
+    rng = np.random.default_rng(seed)
+    motion = rng.normal(size=(frames, SMALL.coeff)).astype(np.float32)
+    return TrunkOutput(motion, rng.normal(size=(frames, SMALL.state)).astype(np.float32))
+
+
+def test_components_invert_within_their_span():
+    own = random_head()
+    components = np.random.default_rng(0).normal(size=(4, SMALL.components)).astype(np.float32)
+    change = flow_head.to_change(own.variables, components)
+    again = flow_head.to_components(own.variables, change)
+    np.testing.assert_allclose(again, components, rtol=1e-4, atol=1e-5)
+
+
+def test_noise_has_unit_variance_and_the_correlation_asked_for():
+    fresh = jax.random.normal(jax.random.key(0), (4000, 6, 2))
+    noise = np.asarray(correlated_noise(fresh, jax.random.normal(jax.random.key(1), (4000, 2)), 0.8))
+    np.testing.assert_allclose(noise.std(axis=(0, 2)), 1, atol=0.05)
+    assert np.corrcoef(noise[:, 0, 0], noise[:, 1, 0])[0, 1] == pytest.approx(0.8, abs=0.05)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 2 * BLOCK + 1, 4 * BLOCK + 4])
+def test_a_clip_is_its_chunks_one_after_the_other(frames):
+    own, trunk = random_head(), random_trunk(frames)
+    style = ListenerStyle(0.2, 0.4, 0.6, 0.8, 0.9, "positive")
+    motion = draw_motion(own, trunk, [style], [3], 0.7)[0]
+    np.testing.assert_array_equal(motion[0], trunk.motion[0])
+    fresh = np.random.default_rng([3, 0]).standard_normal((frames, 3, 3), np.float32)
+    memory = flow_head.begin(SMALL, np.zeros((1, 3), np.float32))
+    change = np.asarray(flow_head.to_components(own.variables, trunk.motion - trunk.motion[:1]))
+    for start in range(1, frames - 1, 2):
+        part = slice(start, start + 2)
+        inputs = (trunk.state[None, part], change[None, part], style.code()[None], fresh[None, start // 2])
+        memory, drawn = flow_head.draw_chunk(own.head, own.variables, memory, *inputs, jnp.float32(0.7))
+        residual = flow_head.to_change(own.variables, drawn)[0]
+        np.testing.assert_allclose(motion[part], trunk.motion[part] + residual, rtol=1e-3, atol=1e-3)
+
+
+def test_samples_of_one_call_are_those_of_single_calls():
+    own, trunk = random_head(), random_trunk(70)
+    styles = [ListenerStyle(), ListenerStyle(1.0, 1.0, 1.0, 1.0)]
+    both = draw_motion(own, trunk, styles, [5, 6], 1.0)
+    for i in range(2):
+        alone = draw_motion(own, trunk, styles[i : i + 1], [5 + i], 1.0)[0]
+        np.testing.assert_allclose(both[i], alone, rtol=1e-3, atol=1e-3)
+    assert np.abs(both[0] - both[1]).max() > 0.1
+
+
+def test_guidance_of_one_is_none_and_the_deaf_hear_nothing():
+    own, trunk = random_head(), random_trunk(9)
+    inputs, x, _, _ = example_inputs(SMALL)
+    inputs = inputs.replace(state=trunk.state[None, 1:3])
+    x = x + 0.5
+
+    def velocity(hears, state):
+        moved = inputs.replace(state=state)
+        return np.asarray(own.head.apply(own.variables, moved, x, jnp.full(1, 0.3), jnp.array([hears])))
+
+    np.testing.assert_array_equal(velocity(False, inputs.state), velocity(False, inputs.state + 1))
+    assert np.abs(velocity(True, inputs.state) - velocity(True, inputs.state + 1)).max() > 1e-3
+    guided = FlowHead(FlowHeadConfig(**{**SMALL.__dict__, "guidance": 1.0 + 1e-6}))
+    plain, nearly = (flow_head.flow(h, own.variables, inputs, x) for h in (own.head, guided))
+    np.testing.assert_allclose(plain, nearly, atol=1e-4)
+
+
+def test_factors_move_styles():
+    table = random_head().styles
+    draw = Draw(seed=4, factors={"nods": 0.0, "smiles": 1.0, "blinks": 2.0}, attitude="negative")
+    plain, moved = Draw(seed=4).drawn_style(table), draw.drawn_style(table)
+    assert (moved.nods, moved.blinks, moved.attitude) == (0.0, 1.0, "negative")
+    assert (moved.smiles, moved.liveliness) == (plain.smiles, plain.liveliness)
+    assert len(moved.code()) == CODE_SIZE
+
+
+@pytest.mark.parametrize("wrong", [{"components": 8}, {"noise_correlation": 1.0}])
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        FlowHeadConfig(coeff=7, **{"components": 3, **wrong})
