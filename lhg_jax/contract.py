@@ -36,6 +36,7 @@ else:
 TRAITS = ("liveliness", "nods", "smiles", "blinks", "brows")
 ATTITUDES = ("positive", "neutral", "negative")
 STYLE_SIZE = len(TRAITS) + len(ATTITUDES)
+VICO_COMPAT = "vico_compat/1"  # recipe of the ViCo baseline's own columns in the place of the MFCC
 UNKNOWN = -1.0  # a trait that nobody has measured
 
 
@@ -164,7 +165,7 @@ class FeatureSpec:
     Attributes:
       frame_rate: motion frames/s.
       log_mel: recipe of the log-mel.
-      mfcc: recipe of the MFCC columns; `vico_compat/1` is the ViCo baseline's own.
+      mfcc: recipe of the MFCC columns; `VICO_COMPAT` is the ViCo baseline's own.
       mfcc_size: number of these columns.
       words: encoder of the word vectors.
       word_size: entries of a word vector.
@@ -190,18 +191,43 @@ class InferenceSpec:
       window: frames that the model sees at once: its training crop, >= 1.
       overlap: frames shared by neighbouring windows, in [1, window); 0 where a window holds any clip.
       max_words: rows of a window's word table besides row 0.
-      anchored: windows keep the clip's first frames as reference; False only in files of other programs.
+      anchor: what a model's change is counted from: `first_frame` of the clip, in every window.
     """
 
     window: int = 178
     overlap: int = 60
     max_words: int = 64
-    anchored: bool = True
+    anchor: str = "first_frame"
 
     @classmethod
     def for_crop(cls, frames: int) -> "InferenceSpec":
         """Of a model that was trained on crops of `frames`: windows as long, a third of them shared."""
         return cls(window=frames, overlap=-(-frames // 3), max_words=word_capacity(frames))
+
+
+@dataclasses.dataclass(frozen=True)
+class RunIdentity:
+    """What makes a training run the run it is: a save is continued, and a result kept, by the same run only.
+
+    Attributes:
+      settings: dotted name -> value of all that decides the numbers; clips by their contents, not their path.
+    """
+
+    settings: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits; equal for equal runs."""
+        text = json.dumps(self.settings, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def changes_from(self, before: "RunIdentity") -> str:
+        """Each setting that differs, with its old and new value, in one line; empty where none does."""
+        names = sorted({*self.settings, *before.settings})
+        pairs = (
+            (name, before.settings.get(name, "unset"), self.settings.get(name, "unset")) for name in names
+        )
+        return ", ".join(f"{name} was {old} and is now {new}" for name, old, new in pairs if old != new)
 
 
 def word_capacity(frames: int) -> int:
@@ -222,7 +248,7 @@ def require_same(what_a: str, a: Spec, what_b: str, b: Spec, way_out: str) -> No
     """Raises `UserError` naming both sides, all that differs and the way out, in one line."""
     if found := differing(a, b):
         of_a, of_b = (", ".join(f"{name} {pair[i]}" for name, pair in found.items()) for i in (0, 1))
-        raise UserError(f"{what_a} has {of_a}, but {what_b} has {of_b} ({way_out})")
+        raise UserError(f"{what_a}: {of_a}; {what_b}: {of_b} ({way_out})")
 
 
 def spec_to_json(spec: Spec) -> str:

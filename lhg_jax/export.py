@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lhg_jax.contract import SpeakerFeatures
-from lhg_jax.features import MEL_BANDS, MFCC_SIZE, mel_steps
-from lhg_jax.listener_checkpoint import WINDOW, ListenerModel, load_listener
+from lhg_jax.contract import SpeakerFeatures, spec_to_json
+from lhg_jax.features import MEL_BANDS, encoder_frames, mel_steps
+from lhg_jax.listener_checkpoint import ListenerModel, load_listener
 from lhg_jax.util import interop
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.cli import Maybe, parse
@@ -43,8 +43,8 @@ class Options:
     """savedmodel: TensorFlow; onnx: onnxruntime; stablehlo: jax.export, PJRT runtimes."""
     checkpoint: Maybe[Path] = None
     """Weights of the listener (.safetensors); the demo model of the package by default."""
-    frames: int = WINDOW
-    """Length that an ONNX file takes, 4 k + 2."""
+    frames: int = 0
+    """Length that an ONNX file takes, 4 k + 2; 0: the listener's own window, made longer where it must be."""
 
 
 def listener_function(trained: ListenerModel) -> Callable[..., jax.Array]:
@@ -68,7 +68,7 @@ def input_specs(
     size = trained.space.size
     shapes: dict[str, tuple[tuple, Any]] = {
         "log_mel": ((batch, mel_steps(frames), MEL_BANDS), jnp.float32),
-        "mfcc": ((batch, frames, MFCC_SIZE), jnp.float32),
+        "mfcc": ((batch, frames, trained.features.mfcc_size), jnp.float32),
         "word_table": ((batch, words, trained.word_size), jnp.float32),
         "word_index": ((batch, frames), jnp.int32),
         "speaker_motion": ((batch, frames, size), jnp.float32),
@@ -144,7 +144,8 @@ def write_onnx(trained: ListenerModel, path: Path, frames: int) -> None:
 
 def notes(trained: ListenerModel) -> dict[str, str]:
     """What a user of the file should know: strings."""
-    return {"source": "lhg_jax listener", "space": trained.space.name, "word_size": str(trained.word_size)}
+    specs = {"features": spec_to_json(trained.features), "inference": spec_to_json(trained.inference)}
+    return {"source": "lhg_jax listener", "space": trained.space.name, **specs}
 
 
 def random_inputs(
@@ -176,9 +177,10 @@ def difference(trained: ListenerModel, run: Callable[..., Mapping[str, Any]], si
 
 def export(options: Options) -> float:
     """Writes the file and returns its difference from JAX; raises `UserError` for what cannot be exported."""
-    if options.frames < 2 or options.frames % 4 != 2:
+    if options.frames and (options.frames < 2 or options.frames % 4 != 2):
         raise UserError(f"--frames: {options.frames} is not 4 k + 2 (the audio encoder's levels then agree)")
     trained = load_listener(options.checkpoint)
+    frames = options.frames or encoder_frames(trained.inference.window)
     if options.format == "savedmodel":
         return export_folder(trained, options.output)
     suffix = {"onnx": ".onnx", "stablehlo": ".stablehlo"}[options.format]
@@ -186,8 +188,8 @@ def export(options: Options) -> float:
         raise UserError(f"{options.output}: the name must end in {suffix}")
     with replacing(options.output) as temporary:
         if options.format == "onnx":
-            write_onnx(trained, temporary, options.frames)
-            sizes = [(batch, options.frames, words) for batch, _, words in SIZES]
+            write_onnx(trained, temporary, frames)
+            sizes = [(batch, frames, words) for batch, _, words in SIZES]
             return require_small(options.output, difference(trained, interop.load(temporary), sizes))
         write_stablehlo(trained, temporary)
         return require_small(options.output, difference(trained, load_stablehlo(temporary), SIZES))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.contract import SpeakerFeatures
+from lhg_jax.contract import InferenceSpec, SpeakerFeatures
 from lhg_jax.models import flow_head
 from lhg_jax.models.flow_head import AnyArray, FlowHead, FlowHeadConfig
 from lhg_jax.styles import ListenerStyle, draw_style
@@ -81,30 +81,34 @@ class TrunkOutput:
 
 
 def run_trunk(
-    apply: Callable, features: SpeakerFeatures, first_frame: Float[np.ndarray, "coeff"], **windows: Any
+    apply: Callable,
+    features: SpeakerFeatures,
+    first_frame: Float[np.ndarray, "coeff"],
+    spec: InferenceSpec,
+    on_window: Callable[[], None] = lambda: None,
 ) -> TrunkOutput:
     """Mean and state window by window; both are blended alike where windows overlap.
 
     Args:
       apply: of `stateful`.
-      windows: keywords of `windowed_inference.generate`.
+      features, first_frame, spec, on_window: as `windowed_inference.generate` takes them.
     """
     coeff = len(first_frame)
-    size = jax.eval_shape(apply, *_one(features, first_frame, windows)).shape[-1]
+    size = jax.eval_shape(apply, *_one(features, first_frame, spec)).shape[-1]
 
     def predict(window: SpeakerFeatures, first: np.ndarray) -> np.ndarray:
         batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], window)
         return np.array(apply(batch, first[None, :coeff])[0])
 
     start = np.concatenate([first_frame, np.zeros(size - coeff)]).astype(np.float32)
-    both = generate(predict, features, start, **windows)
+    both = generate(predict, features, start, spec, on_window=on_window)
     return TrunkOutput(both[:, :coeff], both[:, coeff:])
 
 
-def _one(features: SpeakerFeatures, first_frame: np.ndarray, windows: Mapping[str, Any]) -> tuple:
+def _one(features: SpeakerFeatures, first_frame: np.ndarray, spec: InferenceSpec) -> tuple:
     from lhg_jax.features import crop_features
 
-    window = crop_features(features, 0, windows["window"], windows["max_words"])
+    window = crop_features(features, 0, spec.window, spec.max_words)
     return jax.tree.map(lambda leaf: np.asarray(leaf)[None], window), first_frame[None]
 
 

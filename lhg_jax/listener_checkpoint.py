@@ -1,4 +1,4 @@
-"""A trained listener as one file: weights, its configuration and its coefficient space; ready to generate."""
+"""A trained listener as one file: weights, configuration and specs; ready to generate."""
 
 import dataclasses
 import functools
@@ -13,7 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.contract import SpeakerFeatures
+from lhg_jax.contract import (
+    VICO_COMPAT,
+    FeatureSpec,
+    InferenceSpec,
+    SpeakerFeatures,
+    require_same,
+    spec_from_json,
+    spec_to_json,
+)
 from lhg_jax.features import MEL_BANDS, MFCC_SIZE, mel_steps
 from lhg_jax.generative import Draw, ListenerHead, draw_motion, run_trunk, stateful
 from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, example_inputs
@@ -25,9 +33,6 @@ from lhg_jax.weights import check_tree, load_weights, save_weights
 from lhg_jax.windowed_inference import generate, window_starts
 
 DEMO = Path(__file__).parent / "assets" / "demo.safetensors"
-WINDOW = 178  # frames, about 6 s: the demo's training crop; a listener's last nod decides about the next
-OVERLAP = 60  # frames shared by neighbouring windows
-MAX_WORDS = 64  # words a window can hold; 6 s of the fastest speech has fewer
 MODELS: dict[str, tuple[type, type]] = {
     "listener": (Listener, ListenerConfig),
     "vico_lstm": (ViCoListener, ViCoConfig),
@@ -41,16 +46,32 @@ class ListenerModel:
     Attributes:
       model: a module of `MODELS`.
       variables: parameters, batch statistics and constants.
-      space: of the motion that it takes and gives.
-      word_size: entries of a word vector.
+      features: what its inputs mean, and the space of the motion that it takes and gives.
       head: draws listeners about the model's, None where it only knows the mean one.
+      inference: how it is run on a clip.
+      name: for messages, e.g. its file.
     """
 
     model: nn.Module
     variables: Mapping[str, Any]
-    space: CoefficientSpace
-    word_size: int
+    features: FeatureSpec
     head: ListenerHead | None = None
+    inference: InferenceSpec = dataclasses.field(default_factory=InferenceSpec)
+    name: str = "the listener"
+
+    @property
+    def space(self) -> CoefficientSpace:
+        """Of the motion that it takes and gives."""
+        return SPACES[self.features.space]
+
+    @property
+    def word_size(self) -> int:
+        """Entries of a word vector."""
+        return self.features.word_size
+
+    def require_features(self, what: str, features: FeatureSpec, way_out: str) -> None:
+        """Raises `UserError` naming both sides where features mean something else than it was trained on."""
+        require_same(self.name, self.features, what, features, way_out)
 
     @functools.cached_property
     def _apply(self) -> Callable:
@@ -67,7 +88,7 @@ class ListenerModel:
 
     def count_windows(self, frames: int) -> int:
         """Windows that `generate` needs for a clip."""
-        return len(window_starts(frames, WINDOW, OVERLAP))
+        return len(window_starts(frames, self.inference.window, self.inference.overlap))
 
     def generate(
         self,
@@ -77,18 +98,11 @@ class ListenerModel:
     ) -> Float[np.ndarray, "frames coeff"]:
         """Motion of the listener for one clip of any length; frame 0 is `first_frame`.
 
-        Raises `UserError` if the word vectors are not of the size that the model was trained with.
+        Raises `UserError` if word vectors or MFCC columns are not of the size that it was trained with.
         """
-        self._check_words(features)
-        return generate(
-            self.predict,
-            features,
-            first_frame.astype(np.float32),
-            window=WINDOW,
-            overlap=OVERLAP,
-            max_words=MAX_WORDS,
-            on_window=on_window,
-        )
+        self._check_sizes(features)
+        first = first_frame.astype(np.float32)
+        return generate(self.predict, features, first, self.inference, on_window=on_window)
 
     def draw(
         self,
@@ -107,16 +121,9 @@ class ListenerModel:
             return np.repeat(self.generate(features, first_frame, on_window)[None], samples, axis=0)
         if self.head is None:
             raise UserError("this listener has no flow head: it can only be used at --temperature 0")
-        self._check_words(features)
-        trunk = run_trunk(
-            self._apply_stateful,
-            features,
-            first_frame.astype(np.float32),
-            window=WINDOW,
-            overlap=OVERLAP,
-            max_words=MAX_WORDS,
-            on_window=on_window,
-        )
+        self._check_sizes(features)
+        first = first_frame.astype(np.float32)
+        trunk = run_trunk(self._apply_stateful, features, first, self.inference, on_window)
         seeds = [draw.seed + number for number in range(samples)]
         styles = [dataclasses.replace(draw, seed=seed).drawn_style(self.head.styles) for seed in seeds]
         return draw_motion(self.head, trunk, styles, seeds, draw.temperature)
@@ -125,12 +132,10 @@ class ListenerModel:
     def _apply_stateful(self) -> Callable:
         return functools.partial(jax.jit(stateful(self.model)), jax.device_put(self.variables))
 
-    def _check_words(self, features: SpeakerFeatures) -> None:
-        if features.word_table.shape[-1] != self.word_size:
-            raise UserError(
-                f"the checkpoint takes word vectors of size {self.word_size}, "
-                f"the word encoder gives {features.word_table.shape[-1]}"
-            )
+    def _check_sizes(self, features: SpeakerFeatures) -> None:
+        sizes = {"word_size": features.word_table.shape[-1], "mfcc_size": features.mfcc.shape[-1]}
+        given = dataclasses.replace(self.features, **sizes)
+        self.require_features("the features", given, "extract them as those it was trained on")
 
 
 def save_listener(path: Path, trained: ListenerModel, notes: Mapping[str, str]) -> None:
@@ -140,8 +145,8 @@ def save_listener(path: Path, trained: ListenerModel, notes: Mapping[str, str]) 
     own = {
         "model": name,
         "config": settings,
-        "space": trained.space.name,
-        "word_size": str(trained.word_size),
+        "features": spec_to_json(trained.features),
+        "inference": spec_to_json(trained.inference),
     }
     variables = dict(trained.variables)
     if trained.head:
@@ -156,16 +161,34 @@ def load_listener(path: Path | None) -> ListenerModel:
     variables, metadata = load_weights(path)
     try:
         module, config_class = MODELS[metadata["model"]]
-        space = SPACES[metadata["space"]]
         config = config_class(**tuples(json.loads(metadata["config"])))
-        word_size = int(metadata["word_size"])
+        features, inference = read_specs(metadata, variables)
+        SPACES[features.space]
         head = FlowHead(FlowHeadConfig(**json.loads(metadata["head"]))) if "head" in metadata else None
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not a listener saved by this project ({error!r})") from error
     model = module(config)
     own = read_head(path, head, variables.pop("head", {})) if head else None
-    check_tree(path, variables, template(model, space, word_size))
-    return ListenerModel(model, variables, space, word_size, own)
+    check_tree(path, variables, template(model, features))
+    return ListenerModel(model, variables, features, own, inference, str(path))
+
+
+def read_specs(
+    metadata: Mapping[str, str], variables: Mapping[str, Any]
+) -> tuple[FeatureSpec, InferenceSpec]:
+    """The specs in a listener's metadata; for a file from before there were any, what all of them were.
+
+    Raises KeyError, ValueError or TypeError where they are none.
+    """
+    if "features" in metadata:
+        features = spec_from_json(FeatureSpec, metadata["features"])
+        return features, spec_from_json(InferenceSpec, metadata["inference"])
+    norm = variables.get("batch_stats", {}).get("mfcc_norm", {})
+    columns = len(norm["mean"]) if "mean" in norm else MFCC_SIZE
+    mfcc = FeatureSpec.mfcc if columns == MFCC_SIZE else VICO_COMPAT
+    word_size = int(metadata["word_size"])
+    old = FeatureSpec(mfcc=mfcc, mfcc_size=columns, word_size=word_size, space=metadata["space"])
+    return old, InferenceSpec()
 
 
 def read_head(path: Path, head: FlowHead, variables: dict[str, Any]) -> ListenerHead:
@@ -180,16 +203,17 @@ def tuples(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
 
 
-def template(model: nn.Module, space: CoefficientSpace, word_size: int) -> dict[str, Any]:
+def template(model: nn.Module, features: FeatureSpec) -> dict[str, Any]:
     """Shapes of a model's variables."""
+    frames, coeff = 2, SPACES[features.space].size  # no shape depends on the length of a clip
     shapes = SpeakerFeatures(
-        log_mel=jnp.zeros((1, mel_steps(WINDOW), MEL_BANDS)),
-        mfcc=jnp.zeros((1, WINDOW, MFCC_SIZE)),
-        word_table=jnp.zeros((1, MAX_WORDS + 1, word_size)),
-        word_index=jnp.zeros((1, WINDOW), jnp.int32),
-        speaker_motion=jnp.zeros((1, WINDOW, space.size)),
-        speaker_seen=jnp.ones((1, WINDOW), bool),
-        in_clip=jnp.ones((1, WINDOW), bool),
+        log_mel=jnp.zeros((1, mel_steps(frames), MEL_BANDS)),
+        mfcc=jnp.zeros((1, frames, features.mfcc_size)),
+        word_table=jnp.zeros((1, 1, features.word_size)),
+        word_index=jnp.zeros((1, frames), jnp.int32),
+        speaker_motion=jnp.zeros((1, frames, coeff)),
+        speaker_seen=jnp.ones((1, frames), bool),
+        in_clip=jnp.ones((1, frames), bool),
     )
     init = functools.partial(model.init, train=False)
-    return jax.eval_shape(init, jax.random.key(0), shapes, jnp.zeros((1, space.size)))
+    return jax.eval_shape(init, jax.random.key(0), shapes, jnp.zeros((1, coeff)))

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax import faces, media
-from lhg_jax.contract import SpeakerFeatures
+from lhg_jax.contract import FeatureSpec, SpeakerFeatures
 from lhg_jax.draw_options import DrawOptions
-from lhg_jax.faces.precomputed import read_coefficients
+from lhg_jax.faces.precomputed import at_video_rate, read_coefficients
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener
 from lhg_jax.live_link import write_live_link
 from lhg_jax.motion import FRAME_RATE, Motion, require_same_space, save_motion
@@ -113,6 +113,8 @@ class Pipeline:
     ) -> list[Motion]:
         """The motions of listeners to one speaker."""
         model = self.model  # before the slow stages: it may be the wrong file
+        given = FeatureSpec(words=self.encoder.name, word_size=self.encoder.size, space=model.space.name)
+        model.require_features("this command", given, "it makes no other features")
         draw = self.drawing.draw(model)
         features = self.perceive(speaker, request)
         with self.times.stage("listener", model.count_windows(features.frames)) as advance:
@@ -123,6 +125,9 @@ class Pipeline:
         """Everything the model hears and sees of the speaker."""
         frames = speaker.timeline.model_frames
         motion = self.measured_motion(request.speaker_motion) if request.speaker_motion else None
+        if request.speaker_motion and motion and speaker.video:
+            info = media.probe(speaker.video)
+            motion = at_video_rate(request.speaker_motion, motion, info.frames, info.fps)
         speech = self.hear(speaker, request.transcript)
         motion = self.watch(speaker) if motion is None else motion
         values, seen = np.zeros((frames, self.model.space.size), np.float32), np.zeros(frames, bool)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.contract import SpeakerFeatures
+from lhg_jax.contract import InferenceSpec, SpeakerFeatures
 from lhg_jax.features import crop_features
 
 PredictWindow = Callable[[SpeakerFeatures, Float[np.ndarray, "coeff"]], Float[np.ndarray, "frames coeff"]]
@@ -32,10 +32,8 @@ def generate(
     predict: PredictWindow,
     features: SpeakerFeatures,
     first_frame: Float[np.ndarray, "coeff"],
+    spec: InferenceSpec,
     *,
-    window: int,
-    overlap: int,
-    max_words: int,
     on_window: Callable[[], None] = lambda: None,
 ) -> Float[np.ndarray, "frames coeff"]:
     """Predicts the listener of one clip.
@@ -49,9 +47,7 @@ def generate(
         may be written to.
       features: one clip, no leading axis.
       first_frame: listener's coefficients at the start.
-      window: length that `predict` takes, in frames.
-      overlap: frames shared by neighbouring windows, in [1, window).
-      max_words: rows of the word table that `predict` takes, besides row 0.
+      spec: length of a window, of its overlap and of the word table that `predict` takes.
       on_window: called after each window.
 
     Returns:
@@ -59,9 +55,9 @@ def generate(
     """
     motion = np.zeros((features.frames, len(first_frame)), np.float32)
     covered, reference = 0, features.speaker_motion[np.argmax(features.speaker_seen)]
-    for start in window_starts(features.frames, window, overlap):
-        stop = min(start + window, features.frames)
-        crop = crop_features(features, start, window, max_words)
+    for start in window_starts(features.frames, spec.window, spec.overlap):
+        stop = min(start + spec.window, features.frames)
+        crop = crop_features(features, start, spec.window, spec.max_words)
         crop.speaker_motion[0], crop.speaker_seen[0] = reference, features.speaker_seen.any()
         new = predict(crop, first_frame)[: stop - start]
         shared = covered - start if start else 0

@@ -49,7 +49,7 @@ def test_a_mismatch_is_one_line_with_both_sides_and_the_way_out():
     with pytest.raises(UserError) as error:
         require_same("demo.safetensors", one, "out/vico", other, "prepare again with --audio full")
     assert str(error.value) == (
-        "demo.safetensors has mfcc mfcc/1, mfcc_size 39, but out/vico has mfcc vico_compat/1, mfcc_size 45 "
+        "demo.safetensors: mfcc mfcc/1, mfcc_size 39; out/vico: mfcc vico_compat/1, mfcc_size 45 "
         "(prepare again with --audio full)"
     )
 

@@ -10,6 +10,7 @@ import pytest
 from models_helpers import TINY
 
 from lhg_jax import export
+from lhg_jax.contract import FeatureSpec
 from lhg_jax.export import Options
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener, template
 from lhg_jax.models.listener import Listener, with_motion_statistics
@@ -24,10 +25,11 @@ def trained() -> ListenerModel:
     """A tiny listener whose every variable is random."""
     rng = np.random.default_rng(7)
     model = Listener(SMALL)
-    shapes = template(model, LANDMARK, 12)
+    features = FeatureSpec(word_size=12)
+    shapes = template(model, features)
     variables = jax.tree.map(lambda x: (0.2 + 0.3 * rng.random(x.shape)).astype(x.dtype), shapes)
     mean, std = rng.normal(size=70) * 0.1, 0.1 + rng.random(70)
-    return ListenerModel(model, with_motion_statistics(variables, mean, std), LANDMARK, 12)
+    return ListenerModel(model, with_motion_statistics(variables, mean, std), features)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from models_helpers import TINY
 
 from lhg_jax import media
+from lhg_jax.contract import FeatureSpec
 from lhg_jax.listener_checkpoint import ListenerModel, save_listener, template
 from lhg_jax.models import Listener
 from lhg_jax.motion import CoefficientSpace
@@ -49,14 +50,15 @@ def write_clip(path: Path, frames: int, *, image=None, sound=True) -> Path:
 def random_listener(path: Path, space: CoefficientSpace) -> Path:
     """A listener in `space`, for the default word encoder, that has learned nothing."""
     model, rng = Listener(dataclasses.replace(TINY, coeff=space.size)), np.random.default_rng(0)
-    flat = flax.traverse_util.flatten_dict(template(model, space, WORD_SIZE))
+    features = FeatureSpec(word_size=WORD_SIZE, space=space.name)
+    flat = flax.traverse_util.flatten_dict(template(model, features))
     values = {
         key: (rng.uniform(0.5, 1.5, x.shape) if key[-1] in ("var", "std") else rng.normal(size=x.shape) * 0.1)
         for key, x in flat.items()
     }
     tree = flax.traverse_util.unflatten_dict({key: x.astype(np.float32) for key, x in values.items()})
     variables = jax.tree.map(np.asarray, tree)
-    save_listener(path, ListenerModel(model, variables, space, WORD_SIZE), {})
+    save_listener(path, ListenerModel(model, variables, features), {})
     return path
 
 

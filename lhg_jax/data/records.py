@@ -1,15 +1,19 @@
 """Folders of clips: ArrayRecord shards and a metadata.json that says what is in them; also a TFDS dataset."""
 
 import dataclasses
+import functools
+import hashlib
 import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.data.schema import ClipInfo, Example, decode, decode_info
+from lhg_jax.contract import Example, FeatureSpec
+from lhg_jax.data.schema import ClipInfo, decode, decode_info, presumed_features
 from lhg_jax.motion import FRAME_RATE, SPACES, CoefficientSpace
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import MissingExtraError, UserError
@@ -31,6 +35,7 @@ class Metadata:
       shards: file names, in order.
       mean, std: of each coefficient over both people's frames that are seen, of the folder's training split
         (of all its splits, where it has none for training), in its own unit.
+      features: what the numbers mean; None in folders from before it was kept (`RecordSource.features`).
     """
 
     space: str
@@ -42,6 +47,7 @@ class Metadata:
     shards: list[str]
     mean: list[float]
     std: list[float]
+    features: FeatureSpec | None = None
 
     @property
     def hours(self) -> float:
@@ -116,7 +122,7 @@ def read_metadata(folder: str | os.PathLike) -> dict[str, Metadata]:
     """Metadata of each split. Raises `UserError` where the folder is missing, unfinished or not ours."""
     try:
         contents = json.loads(Path(folder, METADATA).read_text(encoding="utf-8"))
-        splits = {name: Metadata(**split) for name, split in contents.items()}
+        splits = {name: _metadata(split) for name, split in contents.items()}
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{folder}: no prepared clips here (write them with python -m lhg_jax.prepare)"
@@ -129,6 +135,11 @@ def read_metadata(folder: str | os.PathLike) -> dict[str, Metadata]:
         if split.space not in SPACES:
             raise UserError(f"{folder}: unknown coefficient space {split.space!r}")
     return splits
+
+
+def _metadata(split: dict[str, Any]) -> Metadata:
+    features = split.pop("features", None)
+    return Metadata(**split, features=FeatureSpec(**features) if features else None)
 
 
 class RecordSource:
@@ -152,6 +163,17 @@ class RecordSource:
     def space(self) -> CoefficientSpace:
         """Space of all motions."""
         return SPACES[self.metadata.space]
+
+    @functools.cached_property
+    def features(self) -> FeatureSpec:
+        """What the features of all clips mean."""
+        return self.metadata.features or presumed_features(self[0], self.metadata.space)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A hash of the clips and of what they are made of, wherever the folder is."""
+        text = json.dumps([self.metadata.uuids, self.metadata.keys, dataclasses.asdict(self.features)])
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def __len__(self) -> int:
         return len(self._records)

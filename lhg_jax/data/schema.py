@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.contract import Batch, Example, SpeakerFeatures, style_vector
+from lhg_jax.contract import (
+    VICO_COMPAT,
+    Batch,
+    Example,
+    FeatureSpec,
+    SpeakerFeatures,
+    spec_from_json,
+    style_vector,
+)
 from lhg_jax.motion import Motion, require_same_space
 from lhg_jax.util.errors import MissingExtraError, UserError
 
@@ -57,6 +65,8 @@ class ClipInfo:
       motion_source: how they were measured: tracked, precomputed or simulated.
       transcript: words and times as JSON, which `speech.words.read_transcript` reads.
       notes: what was mended, one a line.
+      features: `contract.FeatureSpec` as JSON; empty where the sizes of the arrays say it all
+        (`presumed_features`).
     """
 
     uuid: str
@@ -68,6 +78,7 @@ class ClipInfo:
     motion_source: str = ""
     transcript: str = "[]"
     notes: str = ""
+    features: str = ""
 
 
 TEXTS = tuple(field.name for field in dataclasses.fields(ClipInfo))
@@ -76,14 +87,15 @@ TEXTS = tuple(field.name for field in dataclasses.fields(ClipInfo))
 def _keys(names: Iterable[str]) -> set[str]:
     """The keys of a record whose arrays have these names."""
     tensors = {f"{name}/{part}" for name in names if _is_matrix(name) for part in ("value", "shape")}
-    return tensors | {name for name in names if not _is_matrix(name)} | {*TEXTS}
+    return tensors | {name for name in names if not _is_matrix(name)}
 
 
 def _is_matrix(name: str) -> bool:
     return OLD_NAMES.get(name, name) not in VECTORS
 
 
-KEYS, OLD_KEYS = _keys(DTYPES), _keys(OLD_NAMES)
+KEYS = _keys(DTYPES) | {*TEXTS}
+OLD_KEYS = _keys(OLD_NAMES) | {*TEXTS} - {"features"}
 
 
 def stack(examples: Sequence[Example]) -> Batch:
@@ -142,7 +154,21 @@ def _modern(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def decode_info(record: bytes, index: int) -> ClipInfo:
     """Who and what the clip in a record is. Raises as `decode` does."""
     feature = _parse(record, index)
-    return ClipInfo(**{name: feature[name].bytes_list.value[0].decode() for name in TEXTS})
+    return ClipInfo(**{n: feature[n].bytes_list.value[0].decode() for n in TEXTS if n in feature})
+
+
+def feature_spec(example: Example, info: ClipInfo) -> FeatureSpec:
+    """What a clip's features mean. Raises ValueError or TypeError where its info holds something else."""
+    if info.features:
+        return spec_from_json(FeatureSpec, info.features)
+    return presumed_features(example, info.space)
+
+
+def presumed_features(example: Example, space: str) -> FeatureSpec:
+    """The first recipes, as far as the sizes allow: of clips that do not say what they are made by."""
+    columns, word_size = example.features.mfcc.shape[-1], example.features.word_table.shape[-1]
+    mfcc = FeatureSpec.mfcc if columns == FeatureSpec.mfcc_size else VICO_COMPAT
+    return FeatureSpec(mfcc=mfcc, mfcc_size=columns, word_size=word_size, space=space)
 
 
 def _parse(record: bytes, index: int):

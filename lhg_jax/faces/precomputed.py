@@ -1,5 +1,6 @@
 """Coefficients that another program has measured: Deep3DFaceRecon's and ViCo's `.mat`, the same as `.npz`."""
 
+import dataclasses
 import os
 import zipfile
 import zlib
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.motion import DEEP3D, DEEP3D_CROP, Motion, load_motion
+from lhg_jax.motion import DEEP3D, DEEP3D_CROP, FRAME_RATE, Motion, load_motion
 from lhg_jax.util.errors import MissingExtraError, UserError
 
 # Columns of `coeff`, as Deep3DFaceRecon gives them: id 80, exp 64, tex 80, angle 3, gamma 27, trans 3.
@@ -18,6 +19,8 @@ COEFF_PARTS = {"exp": slice(80, 144), "angle": slice(224, 227), "trans": slice(2
 # Columns of `transform_params`: W, H, scale, x, y of each frame's crop.
 CROP_COLUMNS = slice(2, 5)
 # Columns of ViCo's `angle.exp.trans`; the crop is there in spite of the name, but for some files of 70.
+ROWS_TOLERANCE = 2  # rows that a file may have more or fewer than its video has frames
+FPS_TOLERANCE = 0.1
 VICO_KEY = "angle.exp.trans"
 VICO_PARTS = {"angle": slice(0, 3), "exp": slice(3, 67), "trans": slice(67, 70), "crop": slice(70, 73)}
 
@@ -37,6 +40,35 @@ def read_coefficients(path: str | os.PathLike) -> Motion:
     """
     arrays = read_arrays(path)
     return load_motion(path) if "values" in arrays else _motion(path, arrays)
+
+
+def at_video_rate(path: str | os.PathLike, motion: Motion, frames: int, fps: float) -> Motion:
+    """A motion that was read for a video, at 30 frames/s.
+
+    Programs that measure coefficients leave a row for each frame of the video, whatever its rate; our own
+    tracker's files have 30 rows a second.
+
+    Args:
+      path: of the motion, for the message.
+      motion: of `read_coefficients`.
+      frames, fps: number of frames of the video, and their rate.
+
+    Raises:
+      UserError: the rows are neither.
+    """
+    if abs(len(motion) - frames) <= ROWS_TOLERANCE:
+        return motion if abs(fps - FRAME_RATE) <= FPS_TOLERANCE else _resampled(motion, fps)
+    if abs(len(motion) - frames / fps * FRAME_RATE) <= ROWS_TOLERANCE:
+        return motion
+    raise UserError(f"{path}: {len(motion)} rows, but the video has {frames} frames")
+
+
+def _resampled(motion: Motion, fps: float) -> Motion:
+    original = dataclasses.replace(motion, fps=fps)
+    count = max(1, round(len(motion) / fps * FRAME_RATE))
+    times_s = (np.arange(count) + 0.5) / FRAME_RATE
+    nearest = np.minimum((times_s * fps).astype(int), len(motion) - 1)
+    return Motion(motion.space, original.at_times(times_s), FRAME_RATE, motion.seen[nearest])
 
 
 def read_arrays(path: str | os.PathLike) -> Mapping[str, np.ndarray]:

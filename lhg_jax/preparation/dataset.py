@@ -1,11 +1,10 @@
 """From clip files to a data set: shards, metadata, and the files that TFDS wants."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
+from lhg_jax.contract import FeatureSpec, require_same
 from lhg_jax.data.records import (
     METADATA,
     Metadata,
@@ -15,7 +14,7 @@ from lhg_jax.data.records import (
     write_metadata,
     write_shard,
 )
-from lhg_jax.data.schema import ClipInfo, decode, decode_info
+from lhg_jax.data.schema import ClipInfo, decode, decode_info, feature_spec
 from lhg_jax.motion import SPACES, CoefficientSpace
 from lhg_jax.preparation.clip_jobs import Job, clip_path
 from lhg_jax.preparation.tfds_files import shard_name, write_dataset_info
@@ -64,7 +63,7 @@ class DataSet:
 def is_complete(folder: Path, jobs: Sequence[Job]) -> bool:
     """Whether the folder holds the clips of these jobs and no others, in this order."""
     wanted = {split: [job.key for job in some] for split, some in by_split(jobs).items()}
-    return bool(jobs) and wanted == {split: metadata.keys for split, metadata in _present(folder).items()}
+    return bool(jobs) and wanted == {split: metadata.keys for split, metadata in _current(folder).items()}
 
 
 def require_same_origin(folder: Path, source: str, seed: int) -> None:
@@ -80,7 +79,7 @@ def require_same_origin(folder: Path, source: str, seed: int) -> None:
 def reuse_clips(folder: Path, jobs: Sequence[Job], clips: Path) -> None:
     """Takes finished clips out of the folder's present shards, so that they need not be made again."""
     wanted = {job.key for job in jobs}
-    for metadata in _present(folder).values():
+    for metadata in _current(folder).values():
         source = RecordSource(folder, metadata)
         for number, key in enumerate(metadata.keys):
             if key in wanted and not clip_path(clips, key).exists():
@@ -101,20 +100,21 @@ def write_dataset(
       source, seed: see `records.Metadata`.
 
     Raises:
-      UserError: none of the clips can be used, or they are in different spaces.
+      UserError: none of the clips can be used, or their features do not mean the same.
     """
     done = [job for job in jobs if clip_path(clips, job.key).exists()]
     if not done:
         raise UserError(f"{folder}: no clip can be used (the report says why)")
-    space = _common_space(done, clips)
+    features = _common_features(done, clips)
     old = {shard for split in _present(folder).values() for shard in split.shards}
     (folder / METADATA).unlink(missing_ok=True)  # from here on the folder is unfinished
     splits = {
-        split: _write_split(folder, name, split, some, clips, space) for split, some in by_split(done).items()
+        split: _write_split(folder, name, split, some, clips, SPACES[features.space])
+        for split, some in by_split(done).items()
     }
     for shard in old - {shard for split in splits.values() for shard in split.shards}:
         (folder / shard).unlink(missing_ok=True)
-    metadata = _metadata(splits, source, seed)
+    metadata = _metadata(splits, source, seed, features)
     write_dataset_info(folder, name, {split: (metadata[split], splits[split].lengths) for split in splits})
     write_metadata(folder, metadata)
     return DataSet(folder, name, splits, metadata)
@@ -136,49 +136,56 @@ def _present(folder: Path) -> Mapping[str, Metadata]:
     }
 
 
-def _common_space(jobs: Sequence[Job], clips: Path) -> CoefficientSpace:
-    infos = [decode_info(clip_path(clips, job.key).read_bytes(), 0) for job in jobs]
-    for info in infos:
-        if info.space != infos[0].space:
-            raise UserError(
-                f"clip {infos[0].uuid} is in space {infos[0].space!r} but clip {info.uuid} is in space "
-                f"{info.space!r}"
-            )
-    return SPACES[infos[0].space]
+def _current(folder: Path) -> Mapping[str, Metadata]:
+    """Those of today's form: clips from before they kept their `FeatureSpec` are made again."""
+    return {name: split for name, split in _present(folder).items() if split.features is not None}
+
+
+def _common_features(jobs: Sequence[Job], clips: Path) -> FeatureSpec:
+    """What the features of all clips mean; two that differ are named."""
+    records = (clip_path(clips, job.key).read_bytes() for job in jobs)
+    specs = ((info.uuid, spec) for info, spec in map(_info_and_features, records))
+    first, common = next(specs)
+    for uuid, spec in specs:
+        require_same(f"clip {first}", common, f"clip {uuid}", spec, "prepare them into folders of their own")
+    return common
+
+
+def _info_and_features(record: bytes) -> tuple[ClipInfo, FeatureSpec]:
+    info = decode_info(record, 0)
+    return info, feature_spec(decode(record, 0), info)
 
 
 def _write_split(
     folder: Path, name: str, split: str, jobs: Sequence[Job], clips: Path, space: CoefficientSpace
 ) -> SplitContents:
     groups = [jobs[first : first + CLIPS_PER_SHARD] for first in range(0, len(jobs), CLIPS_PER_SHARD)]
-    contents = SplitContents(
-        infos=[],
-        frames=[],
-        keys=[job.key for job in jobs],
-        shards=[shard_name(name, split, number, len(groups)) for number in range(len(groups))],
-        lengths=[len(group) for group in groups],
-        speaker=Moments.empty(space.size),
-        listener=Moments.empty(space.size),
-    )
-    for shard, group in zip(contents.shards, groups, strict=True):
-        write_shard(folder / shard, _records(group, clips, contents))
-    return contents
+    shards = [shard_name(name, split, number, len(groups)) for number in range(len(groups))]
+    for shard, group in zip(shards, groups, strict=True):
+        write_shard(folder / shard, (clip_path(clips, job.key).read_bytes() for job in group))
+    return _summarise(jobs, clips, shards, [len(group) for group in groups], space)
 
 
-def _records(jobs: Sequence[Job], clips: Path, contents: SplitContents) -> Iterator[bytes]:
-    """The records of one shard; what they hold is added to `contents` on the way."""
+def _summarise(
+    jobs: Sequence[Job], clips: Path, shards: list[str], lengths: list[int], space: CoefficientSpace
+) -> SplitContents:
+    """What the shards hold, read from the clips they were made of."""
+    infos, frames = [], []
+    speaker, listener = Moments.empty(space.size), Moments.empty(space.size)
     for job in jobs:
         record = clip_path(clips, job.key).read_bytes()
-        example, info = decode(record, 0), decode_info(record, 0)
-        contents.infos.append(info)
-        contents.frames.append(example.features.frames)
+        example = decode(record, 0)
         features = example.features
-        contents.listener.add(np.asarray(example.listener_motion)[example.listener_seen])
-        contents.speaker.add(np.asarray(features.speaker_motion)[features.speaker_seen])
-        yield record
+        infos.append(decode_info(record, 0))
+        frames.append(features.frames)
+        listener.add(example.listener_motion[example.listener_seen])
+        speaker.add(features.speaker_motion[features.speaker_seen])
+    return SplitContents(infos, frames, [job.key for job in jobs], shards, lengths, speaker, listener)
 
 
-def _metadata(splits: Mapping[str, SplitContents], source: str, seed: int) -> dict[str, Metadata]:
+def _metadata(
+    splits: Mapping[str, SplitContents], source: str, seed: int, features: FeatureSpec
+) -> dict[str, Metadata]:
     """Held-out clips stay out of the statistics where there are clips for training."""
     fitted = [splits[TRAINING]] if TRAINING in splits else list(splits.values())
     moments = Moments.empty(fitted[0].listener.total.size)
@@ -196,6 +203,7 @@ def _metadata(splits: Mapping[str, SplitContents], source: str, seed: int) -> di
             shards=split.shards,
             mean=moments.mean.tolist(),
             std=moments.std.tolist(),
+            features=features,
         )
         for name, split in splits.items()
     }

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax import faces, media
-from lhg_jax.data.schema import ClipInfo, Example, assemble
-from lhg_jax.faces.precomputed import read_coefficients
+from lhg_jax.contract import VICO_COMPAT, Example, FeatureSpec, spec_to_json
+from lhg_jax.data.schema import ClipInfo, assemble, presumed_features
+from lhg_jax.faces.precomputed import at_video_rate, read_coefficients
 from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion, require_same_space
 from lhg_jax.preparation.clip_files import ClipFiles
 from lhg_jax.speech.asr import RECOGNISERS
@@ -22,7 +23,7 @@ from lhg_jax.speech.vico_compat import vico_audio
 from lhg_jax.speech.words import misfit, read_transcript, to_json
 from lhg_jax.util.errors import UserError, about
 
-RECIPE_VERSION = 1  # raised when the same files would give other clips: old clips are then made again
+RECIPE_VERSION = 2  # raised when the same files would give other clips: old clips are then made again
 LENGTH_TOLERANCE = 2  # frames by which the two videos may differ, and the sound from them without a note
 FPS_TOLERANCE = 0.1
 
@@ -94,7 +95,10 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
     elif clip.transcript and (message := misfit(words, frames / FRAME_RATE)):
         notes.append(f"{clip.transcript.name}: {message}")
     example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
-    features = example.features.replace(mfcc=AUDIO[recipe.audio](sound, frames, example.features.mfcc))
+    recipe_name, columns = AUDIO[recipe.audio]
+    example = example.replace(
+        features=example.features.replace(mfcc=columns(sound, frames, example.features.mfcc))
+    )
     measured = "precomputed" if clip.listener_coefficients else "tracked"
     info = ClipInfo(
         uuid=clip.uuid,
@@ -106,8 +110,11 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
         motion_source=measured,
         transcript=to_json(words),
         notes="\n".join(notes),
+        features=spec_to_json(
+            dataclasses.replace(presumed_features(example, listener.space.name), mfcc=recipe_name)
+        ),
     )
-    return dataclasses.replace(example, features=features), info
+    return example, info
 
 
 def _compare_videos(clip: ClipFiles, notes: list[str]) -> None:
@@ -130,25 +137,15 @@ def _motion(coefficients: Path | None, video: Path | None, notes: list[str]) -> 
     """At 30 frames/s: read where it is precomputed, else tracked."""
     if coefficients is not None:
         motion = read_coefficients(coefficients)
-        return motion if video is None else _at_frame_rate(motion, media.probe(video), coefficients)
+        if video is None:
+            return motion
+        info = media.probe(video)
+        return at_video_rate(coefficients, motion, info.frames, info.fps)
     assert video is not None  # the listing sees to it
     with about(video):
         fit = faces.get_tracker(LANDMARK).track_video(media.read_frames(video))
     notes += [f"{video.name}: {warning}" for warning in fit.warnings]
     return fit.motion
-
-
-def _at_frame_rate(motion: Motion, video: media.MediaInfo, path: Path) -> Motion:
-    """One row of coefficients belongs to one frame of the video, whatever its rate."""
-    if abs(len(motion) - video.frames) > LENGTH_TOLERANCE:
-        raise UserError(f"{path}: {len(motion)} rows, but the video has {video.frames} frames")
-    if abs(video.fps - FRAME_RATE) <= FPS_TOLERANCE:
-        return motion
-    original = dataclasses.replace(motion, fps=video.fps)
-    count = max(1, round(len(motion) / video.fps * FRAME_RATE))
-    times_s = (np.arange(count) + 0.5) / FRAME_RATE
-    nearest = np.minimum((times_s * video.fps).astype(int), len(motion) - 1)
-    return Motion(motion.space, original.at_times(times_s), FRAME_RATE, motion.seen[nearest])
 
 
 def _common_length(speaker: int, listener: int, notes: list[str]) -> int:
@@ -182,7 +179,8 @@ def _vico_audio(
     return vico_audio(media.read_audio(sound, VICO_SAMPLE_RATE), frames)
 
 
-AUDIO: dict[str, Callable[[Path, int, np.ndarray], np.ndarray]] = {
-    "full": _full_audio,
-    "vico_compat": _vico_audio,
+# Name of the recipe in `FeatureSpec.mfcc`, and what gives its columns.
+AUDIO: dict[str, tuple[str, Callable[[Path, int, np.ndarray], np.ndarray]]] = {
+    "full": (FeatureSpec.mfcc, _full_audio),
+    "vico_compat": (VICO_COMPAT, _vico_audio),
 }

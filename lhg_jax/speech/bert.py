@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from lhg_jax.contract import FeatureSpec
 from lhg_jax.speech.bert_files import (
     ACTIVATIONS,
     BertConfig,
@@ -96,8 +97,8 @@ def _norm(config: BertConfig, name: str) -> nn.LayerNorm:
 class BertEncoder:
     """A BERT with its tokenizer: words in, one vector a word out. Made by `BertEncoder.load`."""
 
-    def __init__(self, config: BertConfig, params: dict[str, Any], tokenizer: Any):
-        self.config = config
+    def __init__(self, config: BertConfig, params: dict[str, Any], tokenizer: Any, name: str):
+        self.config, self.name = config, name
         self.tokenizer = tokenizer
         self._variables = {"params": jax.tree.map(jnp.asarray, params)}
         self._apply = jax.jit(Bert(config).apply)
@@ -112,7 +113,8 @@ class BertEncoder:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder (give a Hugging Face BERT folder)")
         config = read_config(folder / "config.json")
-        return cls(config, load_weights(folder / "model.safetensors", config), load_tokenizer(folder))
+        name = FeatureSpec.words if path is None else folder.name
+        return cls(config, load_weights(folder / "model.safetensors", config), load_tokenizer(folder), name)
 
     @property
     def size(self) -> int:

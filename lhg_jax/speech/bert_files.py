@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from lhg_jax.util.errors import MissingWeightsError, UserError
+from lhg_jax.util.errors import MissingExtraError, MissingWeightsError, UserError
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gelu": functools.partial(jax.nn.gelu, approximate=False),

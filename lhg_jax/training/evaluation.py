@@ -12,10 +12,9 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
 from lhg_jax.config import TrainConfig
-from lhg_jax.contract import Example, SpeakerFeatures
+from lhg_jax.contract import Example, InferenceSpec, SpeakerFeatures
 from lhg_jax.data.pipeline import eval_batches, to_devices
 from lhg_jax.data.records import RecordSource
-from lhg_jax.listener_checkpoint import MAX_WORDS, OVERLAP, WINDOW
 from lhg_jax.metrics.frechet import Moments, frechet_distance
 from lhg_jax.motion import CoefficientSpace
 from lhg_jax.training.compiler import compiler_options
@@ -91,7 +90,7 @@ class Evaluation:
             return np.array(self._apply(variables, batch, first[None]).motion[0])
 
         features, first = clip.features, clip.listener_motion[0]
-        return generate(predict, features, first, window=WINDOW, overlap=OVERLAP, max_words=MAX_WORDS)
+        return generate(predict, features, first, InferenceSpec.for_crop(self._config.data.crop_frames))
 
 
 class FrechetSums:

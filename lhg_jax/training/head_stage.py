@@ -16,20 +16,20 @@ from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.generative import ListenerHead
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener
 from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, example_inputs, with_components
-from lhg_jax.motion import require_same_space
 from lhg_jax.styles import TABLE
 from lhg_jax.training.checkpoints import Checkpoints
 from lhg_jax.training.compiler import compiler_options
 from lhg_jax.training.head_evaluation import HeadEvaluation
 from lhg_jax.training.head_loss import ChunkStream, make_head_loss, principal_components
+from lhg_jax.training.identity import check_same_run, run_identity, write_settings
 from lhg_jax.training.listener_file import NAME
 from lhg_jax.training.logs import StepLog, open_writer
-from lhg_jax.training.loop import Summary, run_steps, write_settings
+from lhg_jax.training.loop import Summary, run_steps
 from lhg_jax.training.optimizer import make_optimizer
 from lhg_jax.training.sharding import make_mesh, on_host, replicated
 from lhg_jax.training.state import INIT_STREAM, STEP_STREAM, TrainState
 from lhg_jax.training.step import update
-from lhg_jax.training.trunk_features import TrunkFeatures, trunk_features
+from lhg_jax.training.trunk_features import TrunkFeatures, fingerprint, trunk_features
 from lhg_jax.training.visualise import Samples
 from lhg_jax.util.errors import UserError
 
@@ -41,8 +41,9 @@ def train_head(config: TrainConfig, workdir: Path) -> Summary:
     trunk_file = Path(config.start.listener)
     trunk, source = load_listener(trunk_file), open_source(config.data.train)
     held_out = open_source(config.data.evaluation) if config.data.evaluation else None
-    require_same_space(str(trunk_file), trunk.space, config.data.train, source.space)
-    write_settings(config, workdir)
+    trunk.require_features(config.data.train, source.features, "prepare clips like the trunk's")
+    identity = run_identity(config, source, held_out, trunk=fingerprint(trunk_file, trunk, source))
+    check_same_run(identity, workdir)
     features = trunk_features(workdir / "trunk" / "train", trunk, trunk_file, source)
     valid = trunk_features(workdir / "trunk" / "valid", trunk, trunk_file, held_out) if held_out else None
     run = HeadRun(config, trunk, features)
@@ -55,6 +56,8 @@ def train_head(config: TrainConfig, workdir: Path) -> Summary:
         if (restored := checkpoints.restore(jax.eval_shape(lambda: state))) is not None:
             state, place = restored
             stream.set_state(place)
+        if int(state.step) < config.train.steps:
+            write_settings(config, identity, workdir)
         listener = HeadFile(workdir, run, trunk_file, source)
         log = StepLog(
             batch_size=config.train.batch_size, max_skipped=config.train.max_skipped, flops=0.0, peak=None

@@ -7,6 +7,7 @@ import jax
 from jax.sharding import Mesh
 
 from lhg_jax.config import TrainConfig, to_json
+from lhg_jax.contract import InferenceSpec
 from lhg_jax.data.records import RecordSource
 from lhg_jax.listener_checkpoint import ListenerModel, save_listener
 from lhg_jax.training.sharding import on_host
@@ -22,8 +23,8 @@ class ListenerFile:
         self, workdir: Path, config: TrainConfig, model: nn.Module, source: RecordSource, mesh: Mesh
     ):
         """`source` is what the run trains on."""
-        self._path, self._model, self._space, self._mesh = workdir / NAME, model, source.space, mesh
-        self._word_size = source[0].features.word_table.shape[-1]
+        self._path, self._model, self._mesh = workdir / NAME, model, mesh
+        self._specs = source.features, InferenceSpec.for_crop(config.data.crop_frames)
         self._clips = f"{len(source)} clips ({source.metadata.hours:.1f} h)"
         self._settings = to_json(config)
 
@@ -31,6 +32,6 @@ class ListenerFile:
         """The averaged parameters after `state.step` steps. Every process has to call it, one writes."""
         variables = on_host(state.eval_variables, self._mesh)
         if jax.process_index() == 0:
-            trained = ListenerModel(self._model, variables, self._space, self._word_size)
+            trained = ListenerModel(self._model, variables, *self._specs)
             notes = {"training": f"{state.step} steps on {self._clips}", "settings": self._settings}
             save_listener(self._path, trained, notes)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import jax
 
-from lhg_jax.config import TrainConfig, to_json
+from lhg_jax.config import TrainConfig
 from lhg_jax.data.pipeline import TrainStream, to_devices
 from lhg_jax.data.records import open_source
 from lhg_jax.training.checkpoints import Checkpoints
 from lhg_jax.training.distributed import StopRequest
+from lhg_jax.training.identity import check_clips, check_same_run, run_identity, write_settings
 from lhg_jax.training.listener_file import NAME, ListenerFile
 from lhg_jax.training.logs import NoWriter, StepLog, open_writer, progress_bar
-from lhg_jax.training.setup import Run, check_best, check_space
+from lhg_jax.training.setup import Run, check_best
 from lhg_jax.training.sharding import batch_sharding
 from lhg_jax.training.state import TrainState
 from lhg_jax.training.visualise import Samples
-from lhg_jax.util.atomic import replacing
 from lhg_jax.util.progress import console
 
 
@@ -49,10 +49,11 @@ def train(config: TrainConfig, workdir: Path) -> Summary:
     """
     source = open_source(config.data.train)
     held_out = open_source(config.data.evaluation) if config.data.evaluation else None
-    check_space(config, source.space)
+    check_clips(config, source, held_out)
     check_best(config)
     run = Run(config, source.space, held_out)
-    write_settings(config, workdir)
+    identity = run_identity(config, source, held_out)
+    check_same_run(identity, workdir)
     stream = TrainStream(
         source,
         config.data,
@@ -70,6 +71,8 @@ def train(config: TrainConfig, workdir: Path) -> Summary:
             stream.set_state(place)
         else:
             state = run.fresh_state(source)
+        if int(state.step) < config.train.steps:  # a finished run is left as it is
+            write_settings(config, identity, workdir)
         log = StepLog(
             batch_size=config.train.batch_size,
             max_skipped=config.train.max_skipped,
@@ -134,13 +137,6 @@ def run_steps(
     seconds = dict(log.total_s) | {"all_s": max(time.perf_counter() - start, 1e-9)}
     clips_per_s = (step - first) * loop.batch_size / seconds["all_s"]
     return Summary(state, step == loop.steps, clips_per_s, seconds, evaluation)
-
-
-def write_settings(config: TrainConfig, workdir: Path) -> None:
-    """Leaves config.json in the working folder. Raises `UserError` where it cannot be written."""
-    if jax.process_index() == 0:
-        with replacing(workdir / "config.json") as temporary:
-            temporary.write_text(to_json(config), encoding="utf-8")
 
 
 def report(summary: Summary, workdir: Path) -> None:

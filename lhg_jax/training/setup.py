@@ -69,7 +69,7 @@ class Run:
         """The state before the first step, spread over the mesh. Raises `UserError` for unfit weights."""
         if self.config.start == StartConfig():
             return create_sharded(self._creator(source), self.mesh)
-        found = start_variables(self.config, source.space, self.abstract_state(source).eval_variables)
+        found = start_variables(self.config, source.features, self.abstract_state(source).eval_variables)
         return with_variables(create_sharded(self._creator(source), self.mesh), found, self.mesh)
 
     def abstract_state(self, source: RecordSource) -> TrainState:
@@ -118,15 +118,6 @@ def check_batch(config: TrainConfig) -> None:
     if config.data.eval_batch_size % devices:
         raise UserError(
             f"data.eval_batch_size={config.data.eval_batch_size} does not divide by {devices} devices"
-        )
-
-
-def check_space(config: TrainConfig, space: CoefficientSpace) -> None:
-    """Raises `UserError` where the model's number of coefficients is not that of the data."""
-    if config.model.coeff != space.size:
-        raise UserError(
-            f"model.coeff={config.model.coeff}, but {config.data.train} is in space {space.name!r} "
-            f"with {space.size} coefficients"
         )
 
 

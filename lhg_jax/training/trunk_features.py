@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from lhg_jax.data.records import RecordSource
 from lhg_jax.generative import run_trunk, stateful
-from lhg_jax.listener_checkpoint import MAX_WORDS, OVERLAP, WINDOW, ListenerModel
+from lhg_jax.listener_checkpoint import ListenerModel
 from lhg_jax.motion import Motion
 from lhg_jax.styles import CODE_SIZE, style_table, traits_of
 from lhg_jax.util.atomic import replacing
@@ -49,7 +49,7 @@ def trunk_features(
     folder: Path, trunk: ListenerModel, trunk_file: Path, source: RecordSource
 ) -> TrunkFeatures:
     """Reads `folder`, or fills it where it is of another trunk or other clips."""
-    mark = fingerprint(trunk_file, source)
+    mark = fingerprint(trunk_file, trunk, source)
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -61,10 +61,12 @@ def trunk_features(
     return TrunkFeatures(np.array(index["starts"]), **arrays, codes=np.load(folder / "codes.npy"))
 
 
-def fingerprint(trunk_file: Path, source: RecordSource) -> str:
+def fingerprint(trunk_file: Path, trunk: ListenerModel, source: RecordSource) -> str:
     """Changes with the trunk's weights, the clips and the windows in which the trunk hears them."""
     digest = hashlib.sha256(trunk_file.read_bytes())
-    digest.update(json.dumps([source.metadata.keys, WINDOW, OVERLAP, MAX_WORDS]).encode())
+    spec = trunk.inference
+    windows = [spec.window, spec.overlap, spec.max_words]
+    digest.update(json.dumps([source.metadata.keys, *windows]).encode())
     return digest.hexdigest()[:16]
 
 
@@ -82,9 +84,7 @@ def fill(folder: Path, trunk: ListenerModel, source: RecordSource, mark: str) ->
             lambda *inputs: compiled(variables, *inputs),
             clip.features,
             clip.listener_motion[0].astype(np.float32),
-            window=WINDOW,
-            overlap=OVERLAP,
-            max_words=MAX_WORDS,
+            trunk.inference,
         )
         files = files or _open(folder, starts[-1], output.state.shape[1], output.motion.shape[1])
         rows = slice(starts[i], starts[i + 1])

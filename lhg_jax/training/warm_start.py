@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from lhg_jax.config import TrainConfig
+from lhg_jax.contract import FeatureSpec
 from lhg_jax.listener_checkpoint import load_listener
 from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.models.listener import ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig
-from lhg_jax.motion import CoefficientSpace, require_same_space
 from lhg_jax.training.sharding import state_sharding
 from lhg_jax.training.state import PyTree, TrainState
 from lhg_jax.util.errors import UserError
@@ -24,7 +24,7 @@ Variables = Mapping[str, Any]  # collection -> nested arrays, or their shapes
 FREE = ("dtype", "dropout")  # settings of a model that its weights do not depend on
 
 
-def start_variables(config: TrainConfig, space: CoefficientSpace, like: Variables) -> Variables:
+def start_variables(config: TrainConfig, features: FeatureSpec, like: Variables) -> Variables:
     """What of the variables `like` is read from the files of `config.start`: a tree that may lack branches.
 
     Raises `UserError` for weights that do not fit.
@@ -32,7 +32,7 @@ def start_variables(config: TrainConfig, space: CoefficientSpace, like: Variable
     assert not isinstance(config.model, FlowHeadConfig)  # training/head_stage.py's
     start, found = config.start, {}
     if start.listener:
-        found = read_listener(Path(start.listener), config.model, space, like)
+        found = read_listener(Path(start.listener), config.model, features, like)
     if start.audio_encoder:
         audio = read_audio_encoder(Path(start.audio_encoder), config.model, like)
         found = found | {name: found.get(name, {}) | {"audio_encoder": audio[name]} for name in audio}
@@ -40,17 +40,19 @@ def start_variables(config: TrainConfig, space: CoefficientSpace, like: Variable
 
 
 def read_listener(
-    path: Path, config: ListenerConfig | ViCoConfig, space: CoefficientSpace, like: Variables
+    path: Path, config: ListenerConfig | ViCoConfig, features: FeatureSpec, like: Variables
 ) -> dict[str, Any]:
     """All variables of a listener, motion scale included: it is the unit of what the listener has learned.
 
-    Raises `UserError` where the file holds another model, or one for other coefficients or word vectors.
+    Raises `UserError` where the file holds another model, or one that was trained on other features.
     """
     trained = load_listener(path)
-    require_same_space(str(path), trained.space, "this run", space)
+    trained.require_features(
+        "this run's clips", features, "prepare clips like its own, or start from another"
+    )
     if differing := _differing(trained.model.config, config):
         raise UserError(f"{path}: holds another model than this run's ({differing})")
-    check_tree(path, trained.variables, like)  # the word vectors' size shows in the weights alone
+    check_tree(path, trained.variables, like)
     return dict(trained.variables)
 
 

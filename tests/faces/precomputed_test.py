@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from lhg_jax.faces.precomputed import read_coefficients
+from lhg_jax.faces.precomputed import at_video_rate, read_coefficients
 from lhg_jax.motion import DEEP3D, DEEP3D_CROP, LANDMARK, Motion, save_motion
 from lhg_jax.util.errors import UserError
 
@@ -109,3 +109,23 @@ def test_damaged_files(tmp_path):
     (tmp_path / "new.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(500))
     with pytest.raises(UserError, match=r"not a \.mat file of version 7 or older"):
         read_coefficients(tmp_path / "new.mat")
+
+
+def test_rows_of_a_video_at_25_frames_a_second_keep_its_time():
+    """A head that turns steadily: at 30 frames/s it must turn as fast, for as long."""
+    values = np.zeros((250, DEEP3D.size), np.float32)
+    values[:, DEEP3D.slice("angle")] = np.linspace(0, 1, 250)[:, None]
+    seen = np.arange(250) != 100
+    motion = at_video_rate("a.mat", Motion(DEEP3D, values, valid=seen), 250, 25.0)
+    assert len(motion) == 300 and motion.fps == 30
+    at_5_s = motion.at_times([5.0])[0, DEEP3D.slice("angle")]
+    np.testing.assert_allclose(at_5_s, (5.0 * 25 - 0.5) / 249, atol=1e-4)
+    assert not motion.seen[[120, 121]].all() and motion.seen.sum() >= 298
+
+
+def test_rows_at_30_a_second_are_left_alone_and_others_refused():
+    motion = Motion(DEEP3D, np.zeros((300, DEEP3D.size), np.float32))
+    assert at_video_rate("a.npz", motion, 250, 25.0) is motion
+    assert at_video_rate("a.npz", motion, 301, 29.97) is motion
+    with pytest.raises(UserError, match=r"a.npz: 300 rows, but the video has 280 frames"):
+        at_video_rate("a.npz", motion, 280, 25.0)

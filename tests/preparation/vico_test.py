@@ -21,7 +21,7 @@ from lhg_jax import media
 from lhg_jax.data.records import open_source, read_metadata
 from lhg_jax.features import mel_steps
 from lhg_jax.motion import DEEP3D_CROP, LANDMARK, Motion, save_motion
-from lhg_jax.preparation import extraction
+from lhg_jax.preparation import extraction, report
 from lhg_jax.preparation.vico import read_vico
 from lhg_jax.util.errors import MissingExtraError, UserError
 
@@ -30,7 +30,7 @@ from lhg_jax.util.errors import MissingExtraError, UserError
 def prepared(tmp_path, monkeypatch, capsys):
     """Prepares a tree into tmp_path/out in this process; returns the report and what was printed."""
     monkeypatch.setattr(extraction, "shared_encoder", Letters)
-    monkeypatch.setattr(preparation_report, "save_pictures", lambda data: None)  # a second each
+    monkeypatch.setattr(report, "save_pictures", lambda data: None)  # a second each
 
     def prepare(tree, *arguments):
         options = [*tree.options(), "--workers", "1", "--out", tmp_path / "out"]
@@ -204,7 +204,7 @@ def test_one_space_for_all(tmp_path, prepared, capsys):
     with pytest.raises(SystemExit):
         prepared(tree)
     error = capsys.readouterr().err
-    assert "clip a is in space 'deep3d_crop' but clip b is in space 'landmark'" in error
+    assert "clip a: space deep3d_crop; clip b: space landmark (prepare them into" in error
 
 
 def test_missing_packages_are_not_the_clips_fault(tmp_path, prepared, monkeypatch, capsys):
@@ -245,8 +245,8 @@ import tensorflow_datasets as tfds
 out = sys.argv[sys.argv.index("--out") + 1]
 builder = tfds.builder_from_directory(out)
 source = builder.as_data_source("train")
-clip = source[0]
-print(builder.name, builder.info.features["target"].shape, len(source), clip["uuid"], clip["target"].shape)
+clip, name = source[0], "listener_motion"
+print(builder.name, builder.info.features[name].shape, len(source), clip["uuid"], clip[name].shape)
 print(builder.info.metadata["train"]["uuids"], builder.info.splits["ood"].num_examples)
 import lhg_jax.training.loop
 from lhg_jax.data.pipeline import TrainStream

@@ -11,11 +11,11 @@ from training_configs import listener_config, make_config
 from training_toy import WORD_SIZE
 
 from lhg_jax.config import HeadConfig, LoopConfig, OptimizerConfig, StartConfig
+from lhg_jax.contract import FeatureSpec
 from lhg_jax.data.records import open_source
 from lhg_jax.generative import Draw
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener, template
 from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, with_components
-from lhg_jax.motion import LANDMARK
 from lhg_jax.styles import CODE_SIZE
 from lhg_jax.training.head_loss import ChunkStream, chunk_inputs, principal_components, spoil
 from lhg_jax.training.head_stage import train_head
@@ -109,9 +109,10 @@ def trunk(tmp_path_factory):
     make_folder(path / "clips")
     model = build_model(listener_config(path).model)
     rng = np.random.default_rng(7)
-    shapes = template(model, LANDMARK, WORD_SIZE)
+    features = FeatureSpec(word_size=WORD_SIZE)
+    shapes = template(model, features)
     variables = jax.tree.map(lambda x: rng.uniform(0.05, 0.2, x.shape).astype(x.dtype), shapes)
-    save_listener(path / NAME, ListenerModel(model, variables, LANDMARK, WORD_SIZE), {"training": "none"})
+    save_listener(path / NAME, ListenerModel(model, variables, features), {"training": "none"})
     return path / "clips", path / NAME
 
 
@@ -179,6 +180,7 @@ def test_a_head_needs_a_trunk_that_fits(trunk, tmp_path):
 
 def test_features_are_of_one_trunk_and_one_set(trunk, tmp_path):
     source = open_source(trunk[0])
-    mark = fingerprint(trunk[1], source)
+    listener = load_listener(trunk[1])
+    mark = fingerprint(trunk[1], listener, source)
     (tmp_path / "other").write_bytes(trunk[1].read_bytes() + b" ")
-    assert fingerprint(tmp_path / "other", source) != mark
+    assert fingerprint(tmp_path / "other", listener, source) != mark

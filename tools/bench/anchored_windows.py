@@ -15,9 +15,9 @@ import tyro
 from jaxtyping import Float
 
 from lhg_jax import windowed_inference
-from lhg_jax.contract import SpeakerFeatures
+from lhg_jax.contract import InferenceSpec, SpeakerFeatures
 from lhg_jax.features import crop_features
-from lhg_jax.listener_checkpoint import MAX_WORDS, OVERLAP, WINDOW, ListenerModel, load_listener
+from lhg_jax.listener_checkpoint import ListenerModel, load_listener
 from lhg_jax.simulator.benchmark import TestClip, score, test_clips
 from lhg_jax.simulator.rule_scores import mean_probe
 from lhg_jax.speech.bert import BertEncoder
@@ -33,6 +33,7 @@ COLUMNS = (
     "nod_f1",
     "blink_recall",
 )
+SPEC = InferenceSpec()  # windows of 178 frames that share 60
 WHOLE = 602  # frames: the longest clip of the simulator, and 4 k + 2
 ALL_WORDS = 256  # of such a clip
 
@@ -53,9 +54,10 @@ def drifting(
     """Windows that begin where the motion is, and take the speaker's change from there."""
     motion = np.zeros((features.frames, len(first_frame)), np.float32)
     motion[0], covered = first_frame, 1
-    for start in window_starts(features.frames, WINDOW, OVERLAP):
-        stop = min(start + WINDOW, features.frames)
-        new = predict(crop_features(features, start, WINDOW, MAX_WORDS), motion[start])[: stop - start]
+    for start in window_starts(features.frames, SPEC.window, SPEC.overlap):
+        stop = min(start + SPEC.window, features.frames)
+        crop = crop_features(features, start, SPEC.window, SPEC.max_words)
+        new = predict(crop, motion[start])[: stop - start]
         fade = crossfade(covered - start)
         motion[start:covered] = (1 - fade) * motion[start:covered] + fade * new[: covered - start]
         motion[covered:stop] = new[covered - start :]
@@ -67,8 +69,7 @@ def anchored(
     predict: PredictWindow, features: SpeakerFeatures, first_frame: Float[np.ndarray, "coeff"]
 ) -> Float[np.ndarray, "frames coeff"]:
     """As the command does it."""
-    settings = {"window": WINDOW, "overlap": OVERLAP, "max_words": MAX_WORDS}
-    return windowed_inference.generate(predict, features, first_frame, **settings)
+    return windowed_inference.generate(predict, features, first_frame, SPEC)
 
 
 def whole(
