@@ -11,6 +11,7 @@ COMMANDS = {
     "sample": "a speaker and a portrait in, a video of that person listening out",
     "prepare": "conversations (simulated, ViCo, your own) into clips for training",
     "train": "train a listener on prepared clips",
+    "predict": "a trained listener's motion, or videos, for a whole split of prepared clips",
     "evaluate": "score listener videos against the true ones, and write a report",
     "export": "a trained listener as SavedModel, StableHLO or ONNX",
     "doctor": "what this installation has, and what is missing",

@@ -13,7 +13,7 @@ from skimage import data, io
 
 from lhg_jax import faces, media, render
 from lhg_jax.motion import load_motion
-from lhg_jax.request import Request
+from lhg_jax.pipeline.request import Request
 
 ASSETS = resources.files("lhg_jax") / "assets"
 # Head and shoulders of each photograph: (rows, columns), pixels.
@@ -25,16 +25,21 @@ SPEAKER_FPS = 25.0  # not the model's 30: the demo takes the way that other peop
 def demo_request(output: Path) -> Request:
     """Writes the speaker's clip and the portrait beside `output` and says what to make of them."""
     folder = output.parent
-    speaker, portrait = folder / "demo_speaker.mp4", folder / "demo_portrait.png"
+    speaker, picture = folder / "demo_speaker.mp4", folder / "demo_portrait.png"
     make_speaker(speaker)
-    io.imsave(portrait, data.astronaut()[LISTENER_CROP], check_contrast=False)
+    io.imsave(picture, portrait(), check_contrast=False)
     return Request(
         speaker=speaker,
-        listener=portrait,
+        listener=picture,
         transcript=Path(str(ASSETS / "demo_speech.json")),
         output=output.with_name(f"{output.stem}_listener{output.suffix}"),
         side_by_side=output,
     )
+
+
+def portrait() -> np.ndarray:
+    """The listener's portrait, RGB."""
+    return np.ascontiguousarray(data.astronaut()[LISTENER_CROP])
 
 
 def make_speaker(path: Path) -> None:

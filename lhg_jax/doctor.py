@@ -46,8 +46,8 @@ EXTRAS = {
     "beam": ("apache_beam",),
 }
 PURPOSES = {
-    "pipeline": "sample, prepare, evaluate",
-    "train": "prepare, train",
+    "pipeline": "sample, prepare, predict, evaluate",
+    "train": "prepare, train, predict",
     "synthetic": "prepare --source synthetic",
     "onnx": "networks in ONNX files",
     "torch": "FID weights as .pth",
@@ -60,6 +60,7 @@ COMMANDS = {
     "sample": ("pipeline",),
     "prepare": ("pipeline", "train"),
     "train": ("train",),
+    "predict": ("pipeline", "train"),
     "evaluate": ("pipeline",),
     "export": (),
 }

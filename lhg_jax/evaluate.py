@@ -13,6 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from lhg_jax.metrics import cache, csim
 from lhg_jax.metrics.clip import Settings, clip_metrics, measure
 from lhg_jax.metrics.leaderboard import read_rows
@@ -20,6 +24,7 @@ from lhg_jax.metrics.pairs import Pair, find_pairs
 from lhg_jax.metrics.players import write_player
 from lhg_jax.metrics.report import write_report
 from lhg_jax.metrics.summary import Summary, summarise
+from lhg_jax.metrics.table import describe, number
 from lhg_jax.motion import FRAME_RATE
 from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.errors import UserError, run_cli
@@ -93,7 +98,7 @@ def evaluate(options: Options) -> list[str]:
             summary.notes["csim"] = csim.weights_of(arcface)
     with times.stage("report"):
         write_report(options.output, options.name, summary, records, problems, others)
-    show(options, summary, problems)
+    show(options, summary, records, problems)
     times.print_table(summary.frames / FRAME_RATE)
     return problems
 
@@ -151,14 +156,32 @@ def problems_of(pairs: list[Pair], outcomes: dict[str, dict[str, Any] | str]) ->
             yield from (f"{pair.name}: {problem}" for problem in outcome["problems"])
 
 
-def show(options: Options, summary: Summary, problems: list[str]) -> None:
-    """Prints the numbers, what is missing, and where the report is."""
+def show(options: Options, summary: Summary, records: list[dict[str, Any]], problems: list[str]) -> None:
+    """Prints the numbers, what is missing, what was noted on clips, and where the report is."""
     for problem in problems:
         warn(problem)
+    for record in records:
+        for note in record["warnings"]:
+            console.print(f"note: {record['name']}: {note}", highlight=False, markup=False, soft_wrap=True)
+    table = Table("metric", "value", "better", "true listeners", "name in metrics.json")
     for name, value in summary.values.items():
-        text = f"{value:.6g}" if value is not None else f"-  ({summary.notes.get(name, 'not measured')})"
-        print(f"{name:24} {text}")
-    console.print(f"{options.output / 'report.html'}", highlight=False, markup=False)
+        if value is not None:
+            about, true = describe(name), summary.reference_values.get(name)
+            arrow = {"higher": "↑", "lower": "↓"}.get(about.better, "")
+            table.add_row(escape(about.label), number(value), arrow, number(true, missing=""), name)
+    Console().print(table)
+    for reason, names in missing(summary).items():
+        print(f"not measured ({reason}): {', '.join(names)}")
+    console.print(f"{options.output / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def missing(summary: Summary) -> dict[str, list[str]]:
+    """Reason -> metrics that have no number."""
+    found: dict[str, list[str]] = {}
+    for name, value in summary.values.items():
+        if value is None:
+            found.setdefault(summary.notes.get(name, "no clip had it"), []).append(name)
+    return found
 
 
 if __name__ == "__main__":

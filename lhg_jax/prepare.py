@@ -91,7 +91,7 @@ def prepare(options: Options) -> None:
         raise
     summary = report.summarise(data, left_out)
     report.save_report(data, summary)
-    report.print_summary(summary, console)
+    report.print_summary(summary, options.out, console)
     clip_jobs.remove_clips(clips)
 
 
@@ -126,6 +126,9 @@ def make_plan(options: Options) -> Plan:
     if options.hours <= 0 or options.seed < 0 or options.workers < 0:
         raise UserError("prepare: --hours must be positive, --seed and --workers not negative")
     if options.source == "synthetic":
+        for name in ("root", "coefficients", "transcripts", "splits"):
+            if getattr(options, name):
+                raise UserError(f"--{name}: is for --source vico or folder, not for synthetic dyads")
         return _plan_synthetic(options)
     if options.root is None:
         raise UserError(f"--source {options.source} needs --root DIR, the folder of the data")

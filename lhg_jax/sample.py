@@ -4,19 +4,25 @@ Without arguments it makes the built-in demo: out/demo.mp4 and out/demo_listener
 """
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from lhg_jax.batch import read_batch
 from lhg_jax.draw_options import DrawOptions
-from lhg_jax.outputs import require_outputs, require_suffix
-from lhg_jax.render import RENDERERS, crop_only, load_renderer
-from lhg_jax.restore import RESTORERS, load_restorer
-from lhg_jax.util.cli import Group, Maybe, parse
+from lhg_jax.pipeline.edit import MotionEdit
+from lhg_jax.render import RENDERERS
+from lhg_jax.restore import RESTORERS
+from lhg_jax.util.cli import UNSET, Group, Maybe, parse, print_warnings
 from lhg_jax.util.errors import UserError, run_cli
-from lhg_jax.util.progress import console, warn
+from lhg_jax.util.progress import StageTimes, console, warn
 from lhg_jax.util.registry import require_known
+
+if TYPE_CHECKING:
+    from lhg_jax.pipeline.core import Pipeline
+    from lhg_jax.pipeline.many import Settings
+    from lhg_jax.pipeline.request import Request
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Options:
     listener: Maybe[Path] = None
     """The listener's portrait: an image with one face."""
     output: Maybe[Path] = None
-    """The video to write (.mp4); its folder is made if need be."""
+    """The video to write (.mp4), in a folder that is made if need be. By default out.mp4, for the demo
+    out/demo.mp4. Sound is the speaker's: --motion without one gives a silent film."""
     audio: Maybe[Path] = None
     """Sound from another file than the speaker's video."""
     transcript: Maybe[Path] = None
@@ -36,7 +43,7 @@ class Options:
     checkpoint: Maybe[Path] = None
     """Weights of the listener (.safetensors); the demo model of the package by default."""
     renderer: str = "mesh"
-    """How the portrait is moved; `python -m lhg_jax.doctor` lists what there is."""
+    """How the portrait is moved: mesh, or one with weights of its own; `doctor` lists them."""
     renderer_weights: Maybe[Path] = None
     """Weights of a renderer that needs some (docs/weights.md)."""
     paste: Literal["full", "crop"] = "full"
@@ -44,32 +51,33 @@ class Options:
     tracker_weights: Maybe[Path] = None
     """Weights of the face tracker, where the renderer's space needs another than the default one."""
     restore: str = "none"
-    """Restoration of the rendered frames."""
+    """Restoration of the rendered frames: none, or rvrt."""
     restore_weights: Maybe[Path] = None
     """Weights of the restoration."""
     asr: Literal["pocketsphinx", "none"] = "pocketsphinx"
     """Speech recogniser, used where there is no transcript."""
-    side_by_side: bool = False
-    """Make OUTPUT the pair, speaker on the left; the listener alone goes beside it as NAME_listener.mp4."""
-    save_motion: Maybe[Path] = None
-    """Also write the rendered motion (.npz)."""
-    motion: Maybe[Path] = None
-    """Render this saved motion, or coefficients as --speaker-motion takes them, instead of imagining one."""
-    speaker_motion: Maybe[Path] = None
-    """Coefficients of the speaker's face from another program (.mat .npz) instead of tracking it."""
-    exp_scale: float = 1.0
-    """Factor on the expression's departure from the portrait's own."""
-    pose_scale: float = 1.0
-    """Factor on the head's departure from the portrait's pose."""
-    smooth: float = 0.0
-    """Extra smoothing along time: standard deviation in seconds."""
     face: Maybe[int] = None
     """Which face of the portrait, counted from the left from 0; the largest by default."""
+    side_by_side: bool = False
+    """Make OUTPUT the pair, speaker on the left; the listener alone goes beside it as NAME_listener.mp4."""
+    motion: Maybe[Path] = None
+    """Draw this saved motion, or coefficients as --speaker-motion takes them, instead of predicting one."""
+    save_motion: Maybe[Path] = None
+    """Also write the motion (.npz; docs/data.md says what is in it)."""
+    speaker_motion: Maybe[Path] = None
+    """Coefficients of the speaker's face from another program (.mat .npz) instead of tracking it."""
     export_motion: Maybe[Path] = None
     """Also write the motion for animators (.csv): ARKit's 52 blendshapes and the head (docs/animation.md)."""
-    batch: Maybe[Path] = None
-    """A csv with columns speaker, listener, output (and audio, transcript); finished outputs are skipped."""
+    edit: Group[MotionEdit] = dataclasses.field(default_factory=MotionEdit)
     draw: Group[DrawOptions] = dataclasses.field(default_factory=DrawOptions)
+    batch: Maybe[Path] = None
+    """A csv with columns speaker, listener, output (and audio, transcript, motion, speaker_motion,
+    save_motion); finished outputs are skipped."""
+    runner: Maybe[str] = None
+    """Make the rows of --batch on Apache Beam with this runner, e.g. DirectRunner; its workers must see the
+    same paths."""
+    runner_options: Annotated[tuple[str, ...], UNSET] = ()
+    """Of the runner, as Beam spells them: `--runner-options=--direct_num_workers=4`."""
 
 
 def main() -> None:
@@ -77,22 +85,17 @@ def main() -> None:
     options = parse(Options, "python -m lhg_jax.sample", __doc__)
     check(options)
     use_compilation_cache()
-    from lhg_jax.pipeline import Pipeline  # the stages take seconds to import: after the cheap errors
-    from lhg_jax.request import Style
+    print_warnings()
+    from lhg_jax.pipeline.many import Settings  # the stages take seconds to import: after the cheap errors
 
-    renderer = load_renderer(options.renderer, options.renderer_weights)
-    pipeline = Pipeline(
-        checkpoint=options.checkpoint,
-        renderer=crop_only(renderer) if options.paste == "crop" else renderer,
-        restorer=load_restorer(options.restore, options.restore_weights),
-        tracker_weights=options.tracker_weights,
-        asr=options.asr,
-        face=options.face,
-        drawing=options.draw,
-    )
-    style = Style(options.exp_scale, options.pose_scale, options.smooth)
-    seconds = make_all(pipeline, requests(options), style, keep_going=options.batch is not None)
-    pipeline.times.print_table(seconds)
+    fields = (field.name for field in dataclasses.fields(Settings))
+    settings = Settings(**{name: getattr(options, name) for name in fields})
+    todo = requests(options)
+    if options.runner:
+        make_on_runner(settings, todo, options)
+        return
+    times = StageTimes()
+    times.print_table(make_all(settings.open(stages=times), todo, options))
 
 
 def check(options: Options) -> None:
@@ -100,6 +103,8 @@ def check(options: Options) -> None:
     alone = [options.speaker, options.audio, options.listener, options.motion]
     if options.batch and any(alone):
         raise UserError("--batch: takes its speakers and listeners from the csv, not from other options")
+    if options.runner and not options.batch:
+        raise UserError("--runner: makes the rows of a --batch; there is none")
     if any(alone) and not options.listener:
         raise UserError("--listener: a portrait is needed")
     if options.listener and not (options.speaker or options.audio or options.motion):
@@ -115,9 +120,6 @@ def check(options: Options) -> None:
         )
     require_known("renderer", options.renderer, RENDERERS)
     require_known("restoration", options.restore, RESTORERS)
-    for name in ("exp_scale", "pose_scale", "smooth"):
-        if getattr(options, name) < 0:
-            raise UserError(f"--{name.replace('_', '-')}: {getattr(options, name)} is negative")
 
 
 def use_compilation_cache() -> None:
@@ -131,24 +133,23 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-def requests(options: Options) -> list:
+def requests(options: Options) -> list["Request"]:
     """The clips to make: one, those of a batch, or the demo."""
     from lhg_jax.demo import demo_request
-    from lhg_jax.request import Request
+    from lhg_jax.pipeline.request import Request
 
     if options.batch:
         rows = read_batch(options.batch)
         if options.side_by_side and not all("speaker" in row for row in rows):
             raise UserError(f"{options.batch}: --side-by-side needs a speaker in every row")
         return [Request(**row | output_names(row["output"], options.side_by_side)) for row in rows]
+    motions = {"save_motion": options.save_motion, "export_motion": options.export_motion}
     if not options.listener:
-        demo = demo_request(options.output or Path("out/demo.mp4"))
-        demo = dataclasses.replace(demo, export_motion=options.export_motion)
-        return [dataclasses.replace(demo, save_motion=options.save_motion)]
-    output = options.output or Path("out.mp4")
-    names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion", "save_motion")
-    paths = {name: getattr(options, name) for name in (*names, "export_motion")}
-    return [Request(**paths, **output_names(output, options.side_by_side))]
+        return [dataclasses.replace(demo_request(options.output or Path("out/demo.mp4")), **motions)]
+    names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion")
+    inputs = {name: getattr(options, name) for name in names}
+    output = output_names(options.output or Path("out.mp4"), options.side_by_side)
+    return [Request(**inputs, **output, **motions)]
 
 
 def output_names(output: Path, side_by_side: bool) -> dict[str, Path]:
@@ -158,53 +159,50 @@ def output_names(output: Path, side_by_side: bool) -> dict[str, Path]:
     return {"side_by_side": output, "output": output.with_name(f"{output.stem}_listener{output.suffix}")}
 
 
-def check_files(request) -> None:
-    """Raises `UserError` before the slow stages for outputs that cannot be written or are inputs."""
-    from lhg_jax.media import VIDEO_SUFFIXES
-
-    videos = [path for path in (request.output, request.side_by_side) if path]
-    for path in videos:
-        require_suffix(path, VIDEO_SUFFIXES, "video")
-    motions = [request.save_motion] if request.save_motion else []
-    for path in motions:
-        require_suffix(path, (".npz",), "motion")
-    exports = [request.export_motion] if request.export_motion else []
-    for path in exports:
-        require_suffix(path, (".csv",), "motion for animators")
-    names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion")
-    inputs = [getattr(request, name) for name in names]
-    require_outputs(videos + motions + exports, [path for path in inputs if path])
-
-
-def make_all(pipeline, todo: list, style, *, keep_going: bool) -> float:
+def make_all(pipeline: "Pipeline", todo: list["Request"], options: Options) -> float:
     """Makes each clip; returns seconds made. In a batch a bad row is reported and the rest goes on."""
-    seconds, failed = 0.0, 0
-    for request in todo:
-        numbered = request.numbered(pipeline.drawing.samples)
-        finals = [one.side_by_side or one.output for one in numbered]
-        final = finals[0]
-        if keep_going and all(path.exists() for path in finals):
-            console.print(f"{final}: exists, skipped", highlight=False, markup=False, soft_wrap=True)
+    from lhg_jax.pipeline.many import reason
+    from lhg_jax.pipeline.request import make
+
+    seconds, failed, is_batch = 0.0, 0, options.batch is not None
+    for number, request in enumerate(todo, start=1):
+        finals = [one.final for one in request.numbered(options.draw.samples)]
+        title = f"[{number}/{len(todo)}] {request.final}"
+        if is_batch and all(path.exists() for path in finals):
+            say(f"{title}: exists, skipped")
             continue
+        if is_batch:
+            say(title)
         try:
-            for one in numbered:
-                check_files(one)
-            seconds += pipeline.run(request, style)
+            seconds += make(pipeline, request, options.edit, options.draw)
             for path in finals:
-                console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+                say(f"wrote {path}")
         except Exception as error:
-            if not keep_going:
+            if not is_batch:
                 raise
-            expected = isinstance(error, UserError)
-            warn(
-                str(error)
-                if expected
-                else f"{final}: {type(error).__name__}: {error} (alone, it tells where)"
-            )
+            warn(f"{title}: {reason(error)}")
             failed += 1
     if failed:
         raise UserError(f"--batch: {failed} of {len(todo)} clips failed")
     return seconds
+
+
+def make_on_runner(settings: "Settings", todo: list["Request"], options: Options) -> None:
+    """Makes the rows of a batch on Apache Beam. Raises `UserError` where some failed."""
+    from lhg_jax.pipeline.many import make_on_beam, make_row
+
+    make = functools.partial(make_row, settings, options.edit, options.draw)
+    failed = make_on_beam(make, todo, options.draw.samples, options.runner or "", options.runner_options)
+    for request, why in failed:
+        warn(f"{request.final}: {why}")
+    if failed:
+        raise UserError(f"--batch: {len(failed)} of {len(todo)} clips failed")
+    say(f"wrote {len(todo)} clips")
+
+
+def say(line: str) -> None:
+    """Prints a line as it is."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """ONNX files with the inputs and outputs of PIRenderer and RVRT, and something simple in between."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from lhg_jax.faces.tracking_result import PortraitFit, VideoFit
 from lhg_jax.motion import DEEP3D_CROP, Motion
 
 
@@ -98,13 +98,13 @@ class Tracker:
 
     space = DEEP3D_CROP
 
-    def track_image(self, image, face=None) -> SimpleNamespace:
+    def track_image(self, image, face=None) -> PortraitFit:
         height, width = image.shape[:2]
         values = fit_values(0.8, width / 2, height / 2)
         landmarks = landmarks_at(width / 2, height / 2, height / 6)
-        return SimpleNamespace(values=values, landmarks=landmarks, warnings=[])
+        return PortraitFit(values, np.array([0.0, 0.0, width, height]), landmarks, [])
 
-    def track_video(self, frames, on_frame) -> SimpleNamespace:
+    def track_video(self, frames, on_frame=None) -> VideoFit:
         times_s = []
         for frame in frames:
             on_frame()
@@ -113,7 +113,7 @@ class Tracker:
         end_s = times_s[-1] + np.diff(times_s).mean()
         count = int(np.ceil(end_s * 30 - 1e-6))
         steps = np.random.default_rng(3).normal(size=(count, len(values))) * 0.02
-        return SimpleNamespace(motion=Motion(DEEP3D_CROP, (values + steps).astype(np.float32)), warnings=[])
+        return VideoFit(Motion(DEEP3D_CROP, (values + steps).astype(np.float32)), 1.0, [])
 
 
 def tracker(weights: Path | None) -> Tracker:

@@ -1,17 +1,41 @@
 """Face trackers: images in, motion out, each in its own coefficient space.
 
-A tracker has `space`, `track_image(image, face=None) -> PortraitFit` and `track_video(frames,
-on_frame=None) -> VideoFit` (`fits.py`). `landmark.py` is the default: dlib's 68 landmarks and the spectral
+`get_tracker` gives a `Tracker`. `landmark.py` is the default: dlib's 68 landmarks and the spectral
 face model; `tddfa.py` and `deep3d.py` run networks on the crops that the same landmarks give (`network.py`).
 `identity.py` says how much two faces look like one person.
 """
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
 
 from lhg_jax.motion import CoefficientSpace
 from lhg_jax.util import registry
 from lhg_jax.util.errors import UserError
+
+if TYPE_CHECKING:
+    from lhg_jax.faces.tracking_result import PortraitFit, VideoFit
+    from lhg_jax.media import Frame
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Measures one face. `space` is that of the motion it gives."""
+
+    space: CoefficientSpace
+
+    def track_image(self, image: np.ndarray, face: int | None = None) -> "PortraitFit":
+        """The face of an RGB image: that of a number from the left, or the largest. Raises `UserError`."""
+        ...
+
+    def track_video(
+        self, frames: "Iterable[Frame]", on_frame: Callable[[], None] | None = None
+    ) -> "VideoFit":
+        """The face of a video, largest when first found; `on_frame` is called after each frame."""
+        ...
+
 
 # Name of a tracker's coefficient space -> "module:function"; the function takes a path of weights or None.
 TRACKERS: dict[str, str] = {
@@ -23,7 +47,7 @@ TRACKERS: dict[str, str] = {
 }
 
 
-def get_tracker(space: CoefficientSpace, weights: Path | None = None) -> Any:
+def get_tracker(space: CoefficientSpace, weights: Path | None = None) -> Tracker:
     """A new tracker whose motion is in `space`. Raises `UserError` listing the spaces that have one."""
     if space.name not in TRACKERS:
         raise UserError(f"no face tracker measures the space {space.name!r} (known: {', '.join(TRACKERS)})")

@@ -2,6 +2,8 @@
 
 import functools
 import importlib.util
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,26 @@ def model_path(name: str) -> str:
     raise MissingExtraError("face tracking", "pipeline")
 
 
-@functools.cache
+_own = threading.local()
+
+
+def once_a_thread(load: Callable[[], Any]) -> Callable[[], Any]:
+    """Keeps what `load` gives, one for each thread.
+
+    A detector and a network of dlib work in memory of their own, and other threads run while they do: shared
+    by two threads they corrupt it.
+    """
+
+    @functools.wraps(load)
+    def get() -> Any:
+        if not hasattr(_own, load.__name__):
+            setattr(_own, load.__name__, load())
+        return getattr(_own, load.__name__)
+
+    return get
+
+
+@once_a_thread
 def frontal_detector() -> Any:
     """HOG detector of near-frontal upright faces of at least 80 x 80 pixels (King 2009)."""
     return import_dlib().get_frontal_face_detector()
@@ -40,11 +61,14 @@ def frontal_detector() -> Any:
 
 @functools.cache
 def shape_predictor() -> Any:
-    """68 landmarks by an ensemble of regression trees (Kazemi & Sullivan 2014), trained on iBUG 300-W."""
+    """68 landmarks by an ensemble of regression trees (Kazemi & Sullivan 2014), trained on iBUG 300-W.
+
+    Nothing in it changes while it works: threads share it.
+    """
     return import_dlib().shape_predictor(model_path("shape_predictor_68_face_landmarks.dat"))
 
 
-@functools.cache
+@once_a_thread
 def face_embedder() -> Any:
     """ResNet of 29 layers that maps a face to 128 numbers; the same person is closer than 0.6 (King 2017)."""
     return import_dlib().face_recognition_model_v1(model_path("dlib_face_recognition_resnet_model_v1.dat"))

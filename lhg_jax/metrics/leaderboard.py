@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,11 @@ import numpy as np
 
 from lhg_jax.util.errors import UserError
 
-# Scores that the MM '23 report (Chang et al.) prints for the three rows of its Table 1. They do not follow
-# from ranking those rows (which gives 15, 17, 22): they come from a larger table or another rule. The metrics
-# of that table are not part of this package; put them into a csv for `--compare` to see them beside yours.
-PAPER_SCORES = (7, 9, 15)
+# Table 1 of the MM '23 report (Chang et al.): the three best of the ViCo 2023 challenge, and the scores that
+# stand there. These do not follow from ranking those rows (which gives 15, 17, 22): they come from a larger
+# table or another rule.
+CHALLENGE = Path(str(resources.files("lhg_jax") / "assets" / "report" / "challenge_2023.csv"))
+CHALLENGE_SCORES = (7, 9, 15)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,15 @@ class Leaderboard:
     ranks: dict[str, dict[str, int | None]]
     scores: dict[str, int]
     used: tuple[str, ...]
+
+    @property
+    def is_contest(self) -> bool:
+        """Whether there is somebody to compare with; ranks and scores of one team mean nothing."""
+        return len(self.scores) > 1
+
+    def score(self, team: str) -> int | None:
+        """The team's score; None where it is alone."""
+        return self.scores[team] if self.is_contest else None
 
 
 def rank_teams(table: Mapping[str, Row], metrics: tuple[Metric, ...] = LISTENING) -> Leaderboard:

@@ -7,7 +7,7 @@ import numpy as np
 
 from lhg_jax.media import VideoWriter, frame_times, probe, read_frames
 
-HEIGHT = 160  # pixels
+HEIGHT = 240  # pixels
 
 
 def write_player(path: Path, prediction: Path, reference: Path) -> None:

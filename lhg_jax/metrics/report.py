@@ -10,11 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from lhg_jax.metrics import cache, plots
-from lhg_jax.metrics.leaderboard import LISTENING, PAPER_SCORES, Leaderboard, Row, rank_teams
-from lhg_jax.metrics.page import PAGE
+from lhg_jax.metrics import cache, page, plots
+from lhg_jax.metrics.leaderboard import (
+    CHALLENGE,
+    CHALLENGE_SCORES,
+    LISTENING,
+    Leaderboard,
+    Metric,
+    Row,
+    rank_teams,
+    read_rows,
+)
 from lhg_jax.metrics.summary import Summary
-from lhg_jax.metrics.table import EXP_UNIT, POSE_UNIT, TRACKER, describe, number, write_latex
+from lhg_jax.metrics.table import EXP_UNIT, POSE_UNIT, TRACKER, describe, number, score_text, write_latex
 from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion
 from lhg_jax.util.atomic import replacing
 
@@ -53,11 +61,8 @@ def write_report(
         "distributions": plots.distributions(records),
         "data": _data(folder, records),
     }
-    page = PAGE
-    for key, value in parts.items():
-        page = page.replace(f"<!--{key}-->", value)
     with replacing(folder / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page.fill(parts), encoding="utf-8")
 
 
 def _as_json(
@@ -77,7 +82,7 @@ def _as_json(
         "frames": summary.frames,
         "clips": summary.clips,
         "clips_with_motion": summary.motion_clips,
-        "score": {"rank_sums": board.scores, "over": list(board.used)},
+        "score": {"rank_sums": {team: board.score(team) for team in board.scores}, "over": list(board.used)},
         "problems": list(problems),
         "per_clip": {r["name"]: {key: r[key] for key in ("metrics", "probes", "warnings")} for r in records},
     }
@@ -98,32 +103,62 @@ def _problems(problems: Sequence[str]) -> str:
 
 
 def _leaderboard(rows: Mapping[str, Row], board: Leaderboard, name: str) -> str:
-    """The nine metrics, with ranks; scores only where there is somebody to compare with."""
-    head = "".join(
-        f"<th>{metric.label} {'↑' if metric.better == 'larger' else '↓'}</th>" for metric in LISTENING
-    )
+    """The nine metrics of every row, with ranks and scores where there is somebody to compare with."""
     body = "".join(_leaderboard_row(team, rows[team], board, team == name) for team in board.scores)
     used = ", ".join(metric.label for metric in LISTENING if metric.name in board.used)
-    paper = ", ".join(map(str, PAPER_SCORES))
-    return (
-        f'<table class="board"><thead><tr><th>Method</th>{head}<th>Score ↓</th></tr></thead>'
-        f"<tbody>{body}</tbody></table>"
+    ranks = (
         f"<p>Small figures are ranks. The score sums the ranks over the metrics that every row has "
-        f"({used or 'none'}); it means nothing outside this table. The report of the 2023 challenge (Chang "
-        f"et al., Table 1) prints scores {paper} for its three rows, which do not follow from those rows "
-        f"alone; its metrics are not shipped (add them with --compare).</p>"
+        f"({used or 'none'}); it means nothing outside this table.</p>"
+        if board.is_contest
+        else ""
     )
+    return f"{_board_table(body, 'Score ↓' if board.is_contest else '')}{ranks}{_challenge()}"
+
+
+def _board_table(body: str, last: str) -> str:
+    head = "".join(f"<th>{_label(metric)}</th>" for metric in LISTENING)
+    score = f"<th>{last}</th>" if last else ""
+    return (
+        f'<table class="board cards"><thead><tr><th>Method</th>{head}{score}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def _label(metric: Metric) -> str:
+    return f"{metric.label} {'↑' if metric.better == 'larger' else '↓'}"
 
 
 def _leaderboard_row(team: str, row: Row, board: Leaderboard, is_ours: bool) -> str:
     cells = []
     for metric in LISTENING:
         rank = board.ranks[team][metric.name]
-        small = f" <small>{rank}</small>" if rank is not None and len(board.scores) > 1 else ""
-        cells.append(f"<td>{number(row.get(metric.name))}{small}</td>")
-    score = board.scores[team] if len(board.scores) > 1 else "–"
-    mark = ' class="ours"' if is_ours else ""
-    return f"<tr{mark}><th>{html.escape(team)}</th>{''.join(cells)}<td>{score}</td></tr>"
+        small = f" <small>{rank}</small>" if rank is not None and board.is_contest else ""
+        cells.append(_cell(_label(metric), number(row.get(metric.name)) + small))
+    if board.is_contest:
+        cells.append(_cell("Score ↓", score_text(board, team)))
+    mark = ' class="ours"' if is_ours and board.is_contest else ""
+    return f"<tr{mark}><th>{html.escape(team)}</th>{''.join(cells)}</tr>"
+
+
+def _cell(label: str, value: str) -> str:
+    """A cell that knows its column's name, which narrow screens show."""
+    return f'<td data-label="{html.escape(label)}"><span>{value}</span></td>'
+
+
+def _challenge() -> str:
+    """What the challenge's report prints: other clips, other trackers, so it is not ranked with the rest."""
+    body = []
+    for (team, row), score in zip(read_rows(CHALLENGE).items(), CHALLENGE_SCORES, strict=True):
+        cells = [_cell(_label(metric), number(row.get(metric.name))) for metric in LISTENING]
+        cells.append(_cell("Score as printed", str(score)))
+        body.append(f"<tr><th>{html.escape(team)}</th>{''.join(cells)}</tr>")
+    return (
+        "<details><summary>For orientation: the three best of the 2023 challenge</summary>"
+        f"{_board_table(''.join(body), 'Score as printed')}"
+        "<p>Chang et al., MM '23, Table 1: on the challenge's own test clips, with its own trackers and "
+        "networks, so these numbers cannot be set against yours. The scores are quoted; they do not follow "
+        "from ranking these three rows.</p></details>"
+    )
 
 
 def _metrics(summary: Summary) -> str:
@@ -132,12 +167,14 @@ def _metrics(summary: Summary) -> str:
         description, note = describe(name), summary.notes.get(name, "")
         true = number(summary.reference_values.get(name), missing="")
         what = html.escape(description.what) + (f" <em>{html.escape(note)}</em>" if note else "")
+        cells = _cell("Value", number(value)) + (_cell("True listeners", true) if true else "<td></td>")
+        better = _cell("Better", description.better) if description.better else "<td></td>"
         rows.append(
-            f"<tr><th>{html.escape(description.label)}</th><td>{number(value)}</td><td>{true}</td>"
-            f"<td>{description.better}</td><td class='what'>{what}</td><td><code>{name}</code></td></tr>"
+            f"<tr><th>{html.escape(description.label)}</th>{cells}{better}"
+            f"<td class='what'>{what}</td>{_cell('In metrics.json', f'<code>{name}</code>')}</tr>"
         )
     return (
-        "<table><thead><tr><th>Metric</th><th>Value</th><th>True listeners</th><th>Better</th>"
+        '<table class="cards"><thead><tr><th>Metric</th><th>Value</th><th>True listeners</th><th>Better</th>'
         "<th class='what'>What</th><th>In metrics.json</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>"
     )

@@ -24,7 +24,7 @@ class Description:
 def _motion_descriptions() -> dict[str, Description]:
     found: dict[str, Description] = {}
     for group, title, unit in (("exp", "Exp", EXP_UNIT), ("pose", "Pose", POSE_UNIT)):
-        by = f"tracker {TRACKER}; {unit}"
+        by = unit
         found |= {
             f"{group}_l1": Description(f"{title}L1", "lower", f"mean absolute difference; {by}"),
             f"{group}_frechet": Description(
@@ -102,7 +102,7 @@ DESCRIPTIONS = {
 def describe(name: str) -> Description:
     """Of a metric; a probe of the simulator's rules is described by its own name."""
     probe = Description(
-        name.removeprefix("probe_").replace("_", " "), "", "rule of the simulator (data/probes.py)"
+        name.removeprefix("probe_").replace("_", " "), "", "rule of the simulator (simulator/rule_scores.py)"
     )
     return DESCRIPTIONS.get(name, probe)
 
@@ -110,6 +110,12 @@ def describe(name: str) -> Description:
 def number(value: float | None, missing: str = "–") -> str:
     """A value as printed: four significant digits."""
     return missing if value is None or is_missing(value) else f"{value:#.4g}".rstrip(".")
+
+
+def score_text(board: Leaderboard, team: str, missing: str = "–") -> str:
+    """A team's score as printed: a dash where it has nobody to compare with."""
+    score = board.score(team)
+    return missing if score is None else str(score)
 
 
 def write_latex(path: str | os.PathLike, rows: Mapping[str, Row], board: Leaderboard) -> None:
@@ -133,7 +139,7 @@ def write_latex(path: str | os.PathLike, rows: Mapping[str, Row], board: Leaderb
 
 def _latex_row(team: str, row: Row, board: Leaderboard) -> str:
     cells = [number(row.get(metric.name), missing="--") for metric in LISTENING]
-    return " & ".join([_escape(team), *cells, str(board.scores[team])]) + r" \\"
+    return " & ".join([_escape(team), *cells, score_text(board, team, missing="--")]) + r" \\"
 
 
 def _escape(text: str) -> str:

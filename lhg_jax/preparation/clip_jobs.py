@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from lhg_jax.data.schema import ClipInfo, Example, encode, load_protos
 from lhg_jax.util.atomic import replacing
+from lhg_jax.util.beam import run_on_beam
 from lhg_jax.util.errors import MissingExtraError, UserError
 from lhg_jax.util.progress import StageTimes
 from lhg_jax.util.workers import worker_environment
@@ -103,27 +104,12 @@ def make_clips_on_beam(jobs: Sequence[Job], folder: Path, runner: str, options: 
     Args:
       jobs: the clips.
       folder: for their files.
-      runner: Beam's name of a runner, e.g. DirectRunner, FlinkRunner, SparkRunner, DataflowRunner.
-      options: of the runner, e.g. `--direct_num_workers=4`.
+      runner, options: see `util.beam.run_on_beam`.
 
     Raises:
-      MissingExtraError: without apache-beam.
-      UserError: there is no such runner.
+      MissingExtraError, UserError: see `util.beam.run_on_beam`.
     """
-    try:
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions, TypeOptions
-    except ImportError as error:
-        raise MissingExtraError("--runner", "beam") from error
-    settings = PipelineOptions(list(options))
-    settings.view_as(TypeOptions).pipeline_type_check = False  # it cannot compare protocols
-    try:
-        pipeline = beam.Pipeline(runner=runner, options=settings)
-    except ValueError as error:
-        raise UserError(f"--runner {runner}: {str(error).splitlines()[0]}") from error
-    with pipeline:
-        clips = pipeline | "Jobs" >> beam.Create(jobs) | "Spread" >> beam.Reshuffle()
-        _ = clips | "Make" >> beam.Map(functools.partial(make_clip, folder=folder))
+    run_on_beam(functools.partial(make_clip, folder=folder), jobs, runner, options)
 
 
 def left_out_reason(job: Job, folder: Path) -> str | None:

@@ -71,8 +71,8 @@ def require_same_origin(folder: Path, source: str, seed: int) -> None:
     for split, metadata in _present(folder).items():
         if (metadata.source, metadata.seed) != (source, seed):
             raise UserError(
-                f"{folder}: holds clips of {metadata.source} (split {split}, seed {metadata.seed}); "
-                "choose another --out"
+                f"{folder}: holds clips of {metadata.source} (split {split}) with another source, --seed or "
+                "--split (choose another --out)"
             )
 
 

@@ -2,13 +2,12 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from lhg_jax.motion import FRAME_RATE, SPACES, CoefficientSpace
@@ -74,28 +73,51 @@ def _shared_people(data: DataSet) -> dict[str, list[str]]:
     return {person: names for person, names in where.items() if len(names) > 1}
 
 
-def print_summary(summary: dict[str, Any], console: Console) -> None:
-    """One row a split, then every clip that is left out, with the reason."""
-    table = Table("split", "clips", "hours", "speakers", "listeners", "attitudes", title=summary["dataset"])
+def print_summary(summary: dict[str, Any], folder: Path, console: Console) -> None:
+    """One row a split; every clip that was mended or left out, and why; where all of it was written."""
+    table = Table("split", "clips", "length", "speakers", "listeners", "attitudes", title=summary["dataset"])
     for name, split in summary["splits"].items():
         attitudes = ", ".join(f"{count} {attitude}" for attitude, count in split["attitudes"].items())
         people = (split[who] or "–" for who in ("speakers", "listeners"))  # simulated ones have no names
-        numbers = (split["clips"], f"{split['hours']:.2f}", *people)
+        numbers = (split["clips"], _length(split["hours"]), *people)
         table.add_row(name, *map(str, numbers), attitudes)
     console.print(table)
     if summary["people_in_several_splits"]:
-        console.print(f"{len(summary['people_in_several_splits'])} people occur in several splits")
-    if summary["notes"]:
-        console.print(f"{len(summary['notes'])} clips kept with notes")
+        count = len(summary["people_in_several_splits"])
+        console.print(f"{_count(count, 'person occurs', 'people occur')} in several splits")
+    print_notes(summary["notes"], console)
     print_left_out([LeftOut(some["clip"], some["reason"]) for some in summary["left_out"]], console)
+    clips = sum(split["clips"] for split in summary["splits"].values())
+    _print(f"wrote {folder} ({_count(clips, 'clip', 'clips')})", console)
+    _print(f"report: {folder / FOLDER} (report.json, lengths.png, coefficients.png)", console)
+
+
+def _length(hours: float) -> str:
+    return f"{hours:.2f} h" if hours >= 1 else f"{60 * hours:.1f} min"
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
+def _print(line: str, console: Console) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_notes(notes: dict[str, list[str]], console: Console) -> None:
+    """Every clip that was mended, and how."""
+    if notes:
+        _print(f"{_count(len(notes), 'clip', 'clips')} kept with notes:", console)
+    for name, lines in notes.items():
+        _print(f"  {name}: {'; '.join(lines)}", console)
 
 
 def print_left_out(left_out: Sequence[LeftOut], console: Console) -> None:
     """Every clip that cannot be used, with the reason."""
     if left_out:
-        console.print(f"{len(left_out)} clips left out:")
+        _print(f"{_count(len(left_out), 'clip', 'clips')} left out:", console)
     for some in left_out:
-        console.print(f"  {escape(some.uuid)}: {escape(some.reason)}", highlight=False, soft_wrap=True)
+        _print(f"  {some.uuid}: {some.reason}", console)
 
 
 def save_report(data: DataSet, summary: dict[str, Any]) -> None:
@@ -107,44 +129,22 @@ def save_report(data: DataSet, summary: dict[str, Any]) -> None:
 
 def save_pictures(data: DataSet) -> None:
     """Writes FOLDER/report/lengths.png and coefficients.png."""
-    _save(data.folder / FOLDER / "lengths.png", _plot_lengths, data)
-    _save(data.folder / FOLDER / "coefficients.png", _plot_coefficients, data)
+    from lhg_jax.preparation import plots
+
+    _save(data.folder / FOLDER / "lengths.png", plots.plot_lengths, data, (8.0, 4.0))
+    _save(
+        data.folder / FOLDER / "coefficients.png", plots.plot_coefficients, data, (plots.WIDTH, plots.HEIGHT)
+    )
 
 
-def _save(path: Path, plot, data: DataSet) -> None:
+def _save(
+    path: Path, plot: Callable[[Any, DataSet], None], data: DataSet, inches: tuple[float, float]
+) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("the pictures of the report", "pipeline") from error
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=inches, layout="constrained")
     plot(figure, data)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
-
-
-def _plot_lengths(figure, data: DataSet) -> None:
-    axes = figure.subplots()
-    seconds = [np.array(split.frames) / FRAME_RATE for split in data.splits.values()]
-    axes.hist(seconds, bins=20, stacked=True, label=list(data.splits))
-    axes.set(xlabel="length of a clip, s", ylabel="clips", title=data.name)
-    axes.legend()
-
-
-def _plot_coefficients(figure, data: DataSet) -> None:
-    """Mean and standard deviation of every coefficient, speakers above, listeners below; a panel per part."""
-    space = SPACES[next(iter(data.metadata.values())).space]
-    widths = [max(part.size, 6) for part in space.parts]
-    panels = figure.subplots(2, len(space.parts), width_ratios=widths, squeeze=False)
-    for row, who in zip(panels, ("speaker", "listener"), strict=True):
-        for axes, part in zip(row, space.parts, strict=True):
-            columns = space.slice(part.name)
-            for name, split in data.splits.items():
-                moments = getattr(split, who)
-                number = np.arange(part.size)
-                axes.errorbar(
-                    number, moments.mean[columns], moments.std[columns], fmt=".", ms=3, lw=0.7, label=name
-                )
-            axes.set_title(f"{who}: {part.name}", fontsize=8)
-            axes.tick_params(labelsize=7)
-            axes.set_xlabel(part.unit, fontsize=7)
-    panels[0, 0].legend(fontsize=7)

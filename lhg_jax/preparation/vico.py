@@ -162,7 +162,7 @@ class _Reader:
         except KeyError:
             raise _RowError(
                 f"unknown split {name!r} (known: {', '.join(self.split_names)}; "
-                f"--splits {name} test takes it for the test set)"
+                f"a csv's name is its split; --splits {name} train takes it for the training set)"
             ) from None
 
 

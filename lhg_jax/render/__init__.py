@@ -1,16 +1,39 @@
 """Renderers: listener motion and one portrait in, frames out. Found by name, imported when asked for.
 
-What `load_renderer` gives has `space` (of the motion it takes) and is called as `renderer(portrait, fit)`
-with an image and the tracker's fit of it; the result has `animate(motion, times_s)`, which yields one image
-for each time.
+`load_renderer` gives a `Renderer`.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
+from lhg_jax.motion import CoefficientSpace, Motion
 from lhg_jax.util import registry
 from lhg_jax.util.errors import UserError
+
+
+@runtime_checkable
+class Animator(Protocol):
+    """A portrait that can be moved."""
+
+    def animate(self, motion: Motion, times_s: np.ndarray) -> Iterator[np.ndarray]:
+        """One RGB image for each time (s), drawn one after another."""
+        ...
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """Makes portraits move. `space` is that of the motion it takes."""
+
+    space: CoefficientSpace
+
+    def __call__(self, portrait: np.ndarray, fit: Any) -> Animator:
+        """The portrait, RGB, and its fit by a tracker of the same space."""
+        ...
+
 
 # Name -> "module:function"; the function takes the path of the weights, or None where none were named.
 RENDERERS: dict[str, str] = {
@@ -21,7 +44,7 @@ RENDERERS: dict[str, str] = {
 }
 
 
-def load_renderer(name: str, weights: Path | None = None) -> Any:
+def load_renderer(name: str, weights: Path | None = None) -> Renderer:
     """The renderer called `name`. Raises `UserError` for unknown names and for weights that do not fit it."""
     return registry.find("renderer", name, RENDERERS)(weights)
 

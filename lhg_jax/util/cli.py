@@ -1,11 +1,13 @@
 """Command lines: a dataclass read by tyro, with the same kind of help in every command."""
 
+import logging
 import sys
 from typing import Annotated, TypeVar
 
 import tyro
 
 import lhg_jax
+from lhg_jax.util.progress import warn
 
 T = TypeVar("T")
 UNSET = tyro.conf.arg(help_behavior_hint="")  # prints no default: the text under the option says what happens
@@ -25,3 +27,18 @@ def parse(options: type[T], program: str, description: str | None) -> T:
         print(f"lhg_jax {lhg_jax.__version__}")
         sys.exit(0)
     return tyro.cli(options, prog=program, description=description, config=(tyro.conf.DisallowNone,))
+
+
+class _Printer(logging.Handler):
+    """Prints warnings as lines of the command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        warn(record.getMessage())
+
+
+def print_warnings() -> None:
+    """Prints what the package logs at WARNING and above, as `warning: ...`."""
+    logger = logging.getLogger("lhg_jax")
+    if not any(isinstance(handler, _Printer) for handler in logger.handlers):
+        logger.addHandler(_Printer(logging.WARNING))

@@ -8,6 +8,7 @@ from metrics_clips import face, write
 
 from lhg_jax.evaluate import Options, evaluate
 from lhg_jax.metrics import report
+from lhg_jax.metrics.summary import Summary
 
 CLIPS = ("<!--<script>", "first", "fourth", "third & last")
 
@@ -54,9 +55,10 @@ def test_the_page_is_whole_and_needs_no_network(evaluated):
     tags.feed(page)
     assert tags.open == [] and tags.count["h1"] == 1
     assert not re.search(r'(src|href)="?(https?:)?//', page)
-    assert "<!--" not in page
+    assert not re.search(r"\$[a-z]+", page.split("<script")[0])
     assert "lost: left out" in page and "other &lt;system&gt;" in page
-    assert "7, 9, 15" in page
+    assert page.count('<td data-label="Score as printed">') == 3 and "26.76" in page
+    assert page.count("landmark (dlib") == 1
 
 
 def test_data_of_the_page(evaluated):
@@ -68,6 +70,29 @@ def test_data_of_the_page(evaluated):
     assert set(clip["curves"]["rows"]) == {"pitch, °", "yaw, °", "roll, °", "smile", "blink"}
     assert len(clip["curves"]["rows"]["roll, °"]["prediction"]) == 20
     assert max(clip["curves"]["rows"]["roll, °"]["reference"]) > 3  # degrees
+
+
+def test_one_system_has_no_score_anywhere(evaluated, tmp_path):
+    result = json.loads((evaluated / "metrics.json").read_text())
+    assert set(result["score"]["rank_sums"]) == {"ours", "other <system>"}
+    alone = report.rank_teams({"ours": result["metrics"]})
+    text = report._leaderboard({"ours": result["metrics"]}, alone, "ours").split("<details>")[0]
+    assert "Score" not in text and "ranks" not in text and "ours" in text and 'class="ours"' not in text
+    report.write_latex(tmp_path / "t.tex", {"ours": result["metrics"]}, alone)
+    *_, row = [line for line in (tmp_path / "t.tex").read_text().splitlines() if line.startswith("ours")]
+    assert row.endswith(r"& -- \\")
+    summary = Summary(values=result["metrics"])
+    assert report._as_json("ours", summary, [], [], alone)["score"]["rank_sums"] == {"ours": None}
+
+
+@pytest.mark.skipif(BINARY is None, reason="Chromium is not installed (apt-get install chromium)")
+def test_nothing_is_cut_off_on_a_phone(evaluated, tmp_path):
+    with Browser(tmp_path) as browser:
+        browser.open(evaluated / "report.html", width=420)
+        assert browser.run("document.documentElement.scrollWidth") <= 420
+        cells = "[...document.querySelectorAll('.cards, .cards td')]"
+        assert browser.run(f"{cells}.filter(cell => cell.scrollWidth > cell.clientWidth + 1).length") == 0
+        assert browser.run("getComputedStyle(document.querySelector('.hint')).display") == "block"
 
 
 def test_videos_beyond_the_limit_are_linked(evaluated, monkeypatch, tmp_path):
@@ -86,8 +111,8 @@ def test_videos_beyond_the_limit_are_linked(evaluated, monkeypatch, tmp_path):
 def test_page_in_a_browser(evaluated, tmp_path):
     with Browser(tmp_path) as browser:
         browser.open(evaluated / "report.html")
-        assert browser.run("document.querySelectorAll('#best .player').length") == 3
-        assert browser.run("document.querySelectorAll('#worst .player').length") == 1
+        assert browser.run("document.querySelectorAll('#best .player').length") == 2
+        assert browser.run("document.querySelectorAll('#worst .player').length") == 2
         assert browser.run("document.querySelectorAll('.plots figure').length") >= 8
         assert browser.run("document.querySelectorAll('#clips tbody tr').length") == 4
         before, after, seconds = browser.run(PLAY)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lhg_jax.draw_options import DrawOptions
-from lhg_jax.request import Request
+from lhg_jax.pipeline.request import Request
 from lhg_jax.styles import ListenerStyle, move_quantile
 from lhg_jax.util.errors import UserError
 

@@ -1,6 +1,7 @@
 """Outputs and batches of the sampling command: faults are found before the slow stages; nothing is lost."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ import skimage.io
 from sample_helpers import run, voice, write_clip
 
 from lhg_jax import media
-from lhg_jax.pipeline import Pipeline
+from lhg_jax.pipeline import core, extraction, request
+from lhg_jax.pipeline.source import FileSource
+from lhg_jax.pipeline.stages import CallbackStages
+from lhg_jax.speech.asr import no_words
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +28,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def nothing_is_made(monkeypatch):
-    def refuse(*arguments):
+    def refuse(*arguments, **options):
         raise AssertionError("the slow stages ran")
 
-    monkeypatch.setattr(Pipeline, "run", refuse)
+    monkeypatch.setattr(core.Pipeline, "listeners", refuse)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +60,13 @@ def test_bad_outputs(folder, tmp_path, monkeypatch, capsys, nothing_is_made, spe
 def test_an_exception_belongs_to_its_row(folder, tmp_path, monkeypatch, capsys):
     made = []
 
-    def make(self, request, style):
-        made.append(request.output.name)
-        if request.output.name == "b.mp4":
+    def make(pipeline, asked, edit, drawing):
+        made.append(asked.output.name)
+        if asked.output.name == "b.mp4":
             raise ValueError("Frame does not match")
         return 1.0
 
-    monkeypatch.setattr(Pipeline, "run", make)
+    monkeypatch.setattr(request, "make", make)
     rows = ["speaker,listener,output", *(f"talk.mp4,face.png,{name}.mp4" for name in "abc")]
     (folder / "batch.csv").write_text("\n".join(rows))
     with pytest.raises(SystemExit) as exit_info:
@@ -72,9 +76,10 @@ def test_an_exception_belongs_to_its_row(folder, tmp_path, monkeypatch, capsys):
     assert "b.mp4: ValueError: Frame does not match" in report and "1 of 3 clips failed" in report
 
 
-def test_transcript_outside_the_clip_is_worth_a_word(folder, tmp_path, monkeypatch, capsys):
+def test_transcript_outside_the_clip_is_worth_a_word(folder, tmp_path, caplog):
     (tmp_path / "late.srt").write_text("1\n01:00:00,000 --> 01:00:02,000\nhello\n")
-    pipeline = Pipeline.__new__(Pipeline)
-    words = pipeline.understand(np.zeros(16000, np.float32), tmp_path / "late.srt", 1.0)
-    assert len(words) == 1
-    assert "none of its words falls into the clip of 1.0 s" in " ".join(capsys.readouterr().err.split())
+    source = FileSource(None, folder / "talk.wav", tmp_path / "late.srt")
+    encoder = SimpleNamespace(word_vectors=lambda words: np.zeros((len(words) + 1, 4), np.float32))
+    heard = extraction.hear(source, no_words, encoder, CallbackStages())
+    assert not heard.word_index.any()
+    assert "late.srt: none of its words falls into the clip of 0.5 s" in caplog.text

@@ -1,0 +1,152 @@
+"""A whole split of prepared clips: one job for each, which leaves a motion and, if asked for, videos."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lhg_jax.contract import Example
+from lhg_jax.data.records import RecordSource, open_source
+from lhg_jax.draw_options import DrawOptions
+from lhg_jax.features import pad_features
+from lhg_jax.motion import Motion, save_motion
+from lhg_jax.pipeline.core import Pipeline
+from lhg_jax.pipeline.edit import MotionEdit
+from lhg_jax.pipeline.many import Settings, open_once, reason
+from lhg_jax.util.atomic import replacing
+from lhg_jax.util.errors import UserError
+
+PORTRAITS = (".png", ".jpg", ".jpeg", ".listener.mp4")
+SOUNDS = (".wav", ".flac", ".m4a", ".mp3", ".speaker.mp4")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One clip of a split.
+
+    Attributes:
+      data, index: the split's folder, and the clip's place in it.
+      name: of the clip.
+      folder: for what is made.
+      video, truth: whether the prediction and the true listener are drawn.
+      portrait: whom; None for the demo's portrait.
+      sound: of the videos.
+    """
+
+    data: Path
+    index: int
+    name: str
+    folder: Path
+    video: bool
+    truth: bool
+    portrait: Path | None
+    sound: Path | None
+
+    @property
+    def outputs(self) -> dict[str, Path]:
+        """What is made, by kind."""
+        found = {"motion": self.folder / f"{self.name}.npz"}
+        if self.video:
+            found["video"] = self.folder / f"{self.name}.listener.mp4"
+        if self.truth:
+            found["truth"] = self.folder / "truth" / f"{self.name}.listener.mp4"
+        return found
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all of it is there."""
+        return all(path.exists() for path in self.outputs.values())
+
+    @property
+    def failure(self) -> Path:
+        """File that says why something is not."""
+        return self.folder / f".{self.name}.reason"
+
+
+def plan(
+    data: Path, output: Path, *, video: bool, truth: bool, portraits: Path | None, sound: Path | None
+) -> list[Job]:
+    """A job for each clip. Raises `UserError` for a split that is not there, or files that are not."""
+    source = open_source(data)
+    for folder in (portraits, sound):
+        if folder is not None and not folder.exists():
+            raise UserError(f"{folder}: no such file or folder")
+    return [
+        Job(
+            data=data,
+            index=index,
+            name=name,
+            folder=output,
+            video=video,
+            truth=truth,
+            portrait=_find(portraits, name, PORTRAITS) if video else None,
+            sound=_find(sound, name, SOUNDS) if video else None,
+        )
+        for index, name in enumerate(source.metadata.uuids)
+    ]
+
+
+def _find(place: Path | None, name: str, endings: tuple[str, ...]) -> Path | None:
+    """The clip's own file in a folder; a file is everybody's. Raises `UserError` where a folder has none."""
+    if place is None or place.is_file():
+        return place
+    for ending in endings:
+        if (path := place / f"{name}{ending}").is_file():
+            return path
+    raise UserError(f"{place}: has no file for the clip {name} ({', '.join(name + e for e in endings)})")
+
+
+def make_safely(settings: Settings, edit: MotionEdit, drawing: DrawOptions, job: Job) -> None:
+    """Makes what is missing of a clip, in a worker; where it cannot be made, the file with the reason."""
+    job.failure.unlink(missing_ok=True)
+    if job.is_done:
+        return
+    try:
+        make(open_once(settings), _open(job.data), edit, drawing, job)
+    except Exception as error:  # one odd clip must not end the others
+        with replacing(job.failure) as temporary:
+            temporary.write_text(reason(error), encoding="utf-8")
+
+
+@functools.lru_cache(maxsize=1)
+def _open(data: Path) -> RecordSource:
+    return open_source(data)
+
+
+def make(pipeline: Pipeline, source: RecordSource, edit: MotionEdit, drawing: DrawOptions, job: Job) -> None:
+    """Predicts a clip from its prepared features and first frame, and draws it."""
+    pipeline.model.require_features(str(job.data), source.features, "prepare the data as it was trained")
+    example: Example = source[job.index]
+    features = pad_features(example.features, example.features.frames, len(example.features.word_table))
+    first_frame = np.asarray(example.listener_motion[0], np.float32)
+    [values] = pipeline.model.draw(features, first_frame, drawing.draw(pipeline.model))
+    motion = edit.apply(Motion(source.space, values), first_frame)
+    save_motion(job.outputs["motion"], motion)
+    if job.video:
+        draw(pipeline, motion, job, job.outputs["video"])
+    if job.truth:
+        truth = Motion(source.space, np.asarray(example.listener_motion, np.float32))
+        draw(pipeline, truth, job, job.outputs["truth"])
+
+
+def draw(pipeline: Pipeline, motion: Motion, job: Job, path: Path) -> None:
+    """Draws a motion on the clip's portrait: what the portrait itself shows is the motion's first frame."""
+    portrait = job.portrait if job.portrait is not None else _demo_portrait()
+    pipeline.render(motion, portrait, sound=job.sound, from_portrait=True).save(path)
+
+
+def _demo_portrait() -> np.ndarray:
+    from lhg_jax.demo import portrait
+
+    return portrait()
+
+
+def failures(jobs: list[Job]) -> Iterator[tuple[str, str]]:
+    """(clip, why) of those that are not done; the files with the reasons are removed."""
+    for job in jobs:
+        if not job.is_done:
+            why = job.failure.read_text(encoding="utf-8") if job.failure.exists() else "not made"
+            yield job.name, why
+        job.failure.unlink(missing_ok=True)

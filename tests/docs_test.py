@@ -1,0 +1,114 @@
+"""The documents' code runs, and the commands in them have the options that they use."""
+
+import dataclasses
+import importlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import skimage.data
+import skimage.io
+from sample_helpers import write_clip
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+COMMAND = re.compile(r"python -m lhg_jax\.(\w+)((?:\\\n|[^\n`])*)")
+OTHER = {"train"}  # its options are those of a config (tests/config_test.py)
+
+
+def blocks(path: Path, *languages: str) -> list[tuple[str, str]]:
+    """(language, code) of a page's blocks, in order."""
+    return [block for block in FENCE.findall(path.read_text(encoding="utf-8")) if block[0] in languages]
+
+
+def option_names(options: type) -> set[str]:
+    """Names on the command line of a dataclass's fields, those of groups included."""
+    found = set()
+    for field in dataclasses.fields(options):
+        kind = getattr(field.type, "__origin__", field.type)
+        if dataclasses.is_dataclass(kind):
+            found |= option_names(kind)
+        else:
+            found |= {field.name.replace("_", "-"), f"no-{field.name}".replace("_", "-")}
+    return found
+
+
+def used_options(text: str) -> list[tuple[str, str]]:
+    """(command, option) of every command in a text."""
+    found = []
+    for command, rest in COMMAND.findall(text):
+        words = re.findall(r"(?<=\s)--([a-z][a-z-]*)", rest.replace("\\\n", " "))
+        found += [(command, word) for word in words]
+    return found
+
+
+def test_options_are_found_in_text():
+    text = "`python -m lhg_jax.sample --speaker a \\\n --side-by-side`, python -m lhg_jax.export --format=x"
+    assert used_options(text) == [("sample", "speaker"), ("sample", "side-by-side"), ("export", "format")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_have_the_options_that_are_used(page):
+    for command, option in used_options(page.read_text(encoding="utf-8")):
+        if command not in OTHER:
+            options = importlib.import_module(f"lhg_jax.{command}").Options
+            assert option in option_names(options) | {"help", "version"}, f"{command} --{option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if not target.startswith(("http", "mailto")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """The files that the pages speak of."""
+    place = tmp_path_factory.mktemp("docs")
+    write_clip(place / "talk.mp4", 12)
+    portrait = skimage.data.astronaut()[:300, 80:380]
+    skimage.io.imsave(place / "face.png", portrait, check_contrast=False)
+    (place / "talk.srt").write_text("1\n00:00:00,100 --> 00:00:00,400\nyes indeed\n")
+    return place
+
+
+@pytest.mark.slow
+def test_readme_from_python(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    [(_, code)] = blocks(ROOT / "README.md", "python")
+    exec(compile(code, "README.md", "exec"), {})
+    assert (place / "out.mp4").exists() and capsys.readouterr().out.endswith("70)\n")
+
+
+@pytest.mark.slow
+def test_python_page(place, monkeypatch, capsys):
+    """Every block in order; of the formats of other runtimes, those whose packages are installed."""
+    monkeypatch.chdir(place)
+    names: dict = {}
+    skipped = ""
+    for language, code in blocks(ROOT / "docs" / "python.md", "python", "sh"):
+        if skipped and skipped in code:
+            continue
+        if language == "sh":
+            skipped = export(code)
+        else:
+            exec(compile(code, "docs/python.md", "exec"), names)
+    assert names["motion"].shape == (1, 34, 70)
+    assert {"listening.mp4", "both.mp4", "listener_1.mp4"} <= {path.name for path in place.iterdir()}
+    assert "missing.mp4" in capsys.readouterr().out
+
+
+def export(code: str) -> str:
+    """Runs one of the page's export commands; returns the file whose code cannot run here, or nothing."""
+    program, *arguments = shlex.split(code)
+    if program.startswith(".venv-export") and not shutil.which(program, path=str(ROOT)):
+        return arguments[arguments.index("--output") + 1]
+    subprocess.run([sys.executable, *arguments], check=True)
+    return ""

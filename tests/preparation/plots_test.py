@@ -1,0 +1,69 @@
+"""The pictures of a data set: each coefficient has a name or number, a unit, and lies inside the picture."""
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from lhg_jax.data.records import Moments
+from lhg_jax.motion import DEEP3D, DEEP3D_CROP, LANDMARK, TDDFA
+from lhg_jax.preparation import plots
+
+
+def data_set(space, splits=("train", "test")) -> SimpleNamespace:
+    rng = np.random.default_rng(len(space.name))
+
+    def moments() -> Moments:
+        found = Moments.empty(space.size)
+        found.add(rng.normal(size=(50, space.size)))
+        return found
+
+    contents = {
+        name: SimpleNamespace(frames=[90, 300, 300], speaker=moments(), listener=moments()) for name in splits
+    }
+    metadata = {name: SimpleNamespace(space=space.name) for name in splits}
+    return SimpleNamespace(name="dyads", splits=contents, metadata=metadata)
+
+
+@pytest.mark.parametrize("space", [LANDMARK, TDDFA, DEEP3D, DEEP3D_CROP], ids=lambda space: space.name)
+def test_panels_hold_every_coefficient_once(space):
+    columns = [column for panel in plots.panels(space) for column in panel.columns]
+    assert sorted(columns) == list(range(space.size))
+    for panel in plots.panels(space):
+        assert panel.unit and len(panel.names) in (0, len(panel.columns))
+
+
+@pytest.mark.parametrize("space", [LANDMARK, DEEP3D_CROP], ids=lambda space: space.name)
+def test_nothing_is_cut_off_and_everything_is_named(space):
+    figure = Figure(figsize=(plots.WIDTH, plots.HEIGHT), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    plots.plot_coefficients(figure, data_set(space))
+    canvas.draw()
+    picture = figure.bbox
+    for axes in figure.axes:
+        for text in (axes.title, axes.yaxis.label, *axes.get_xticklabels()):
+            box = text.get_window_extent()
+            assert text.get_text() == "" or (box.x0 >= 0 and box.x1 <= picture.x1 and box.y0 >= 0)
+        assert axes.get_ylabel()
+    titles = [axes.get_window_extent() for axes in figure.axes]
+    assert all(a.x1 <= b.x0 for a, b in itertools.pairwise(titles) if a.y0 == b.y0)
+    names = {text.get_text() for axes in figure.axes for text in axes.get_xticklabels()}
+    assert {"pitch", "yaw", "roll", "x", "y"} <= names
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["train", "test"]
+
+
+def test_angles_are_shown_in_degrees():
+    [head] = [panel for panel in plots.panels(LANDMARK) if panel.title == "head"]
+    assert head.unit == "degrees" and head.factor == pytest.approx(180 / np.pi)
+
+
+def test_clips_of_one_length_have_an_axis():
+    figure = Figure(layout="constrained")
+    data = data_set(LANDMARK, ("train",))
+    data.splits["train"].frames = [300, 300]
+    plots.plot_lengths(figure, data)
+    low, high = figure.axes[0].get_xlim()
+    assert low < 10 < high and high - low < 1
