@@ -45,7 +45,7 @@ def watch(source: Source, tracker: faces.Tracker, stages: Stages) -> Motion:
 
 
 def measured(motion: AnyPath | Motion, space: CoefficientSpace, source: Source | None = None) -> Motion:
-    """A motion from a file, or as it is, in the renderer's space; at the rate of the speaker's video, if any."""
+    """A motion from a file, or as it is, in the renderer's space; at its video's rate."""
     name = "the motion" if isinstance(motion, Motion) else str(motion)
     found = motion if isinstance(motion, Motion) else read_coefficients(Path(motion))
     require_same_space(name, found.space, "the renderer", space)
