@@ -36,6 +36,7 @@ PIPELINE = [
     "pillow>=10",
 ]
 TRAIN = ["grain>=0.2.10", "tensorflow-datasets>=4.9.8", "array_record>=0.7", "tensorboardX>=2.6"]
+TENSORBOARD = ["tensorboard>=2.18"]  # the viewer; runs write its files without it
 SYNTHETIC = ["espeakng-loader>=0.2.4"]
 ONNX = ["onnx>=1.19", "onnxruntime>=1.22"]
 TORCH = ["torch==2.13.0"]
@@ -67,13 +68,20 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["lhg_jax", "lhg_jax.*", "lhg_exporters", "lhg_exporters.*"]),
+    packages=[
+        *find_packages(include=["lhg_jax", "lhg_jax.*", "lhg_exporters", "lhg_exporters.*"]),
+        "lhg_jax.configs",
+        "lhg_jax.configs.grids",
+    ],
+    # The settings of runs lie beside the package in the repository, and inside where it is installed.
+    package_dir={"lhg_jax.configs": "configs", "lhg_jax.configs.grids": "configs/grids"},
     package_data={"lhg_jax": ["assets/*", "assets/**/*"]},
     install_requires=CORE,
     entry_points={"console_scripts": ["lhg-jax = lhg_jax.__main__:run"]},
     extras_require={
         "pipeline": PIPELINE,
         "train": TRAIN,
+        "tensorboard": TENSORBOARD,
         "synthetic": SYNTHETIC,
         "onnx": ONNX,
         "torch": TORCH,

@@ -52,7 +52,7 @@ config = TrainConfig(
         motion="squared",
         contrastive="paper",
         motion_options={"w1": 2.0, "w2": 64.0, "pose": 8.0},
-        contrastive_weight=0.0001,
+        contrastive_weight=0.0001,  # hardly any: to compare contrastive losses, start from lhg_base
         temperature=0.1,
     ),
     optimizer=OptimizerConfig(

@@ -3,14 +3,13 @@
 Nothing is filled in later. A dotted override looks like `--config.train.batch_size=64`.
 """
 
-import argparse
+import ast
 import dataclasses
 import json
 import os
 import runpy
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.models.listener import ListenerConfig
@@ -83,13 +82,13 @@ class LossConfig:
     """L = L_dec + contrastive_weight * L_const; both parts are found by name in `lhg_jax.losses`."""
 
     motion: str = "paper"
-    """Name in `losses.MOTION`; `paper` is Eq. 6."""
+    """Name in `losses.MOTION`, or MODULE:FUNCTION; `paper` is Eq. 6."""
     contrastive: str = "paper"
-    """Name in `losses.CONTRASTIVE`; `paper` is Eq. 2."""
+    """Name in `losses.CONTRASTIVE`, or MODULE:FUNCTION; `paper` is Eq. 2."""
     motion_options: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Further keywords of that function, e.g. w1 and w2 of Eq. 6 (the paper gives no values)."""
+    """Options of the motion loss, e.g. w1 and w2 of Eq. 6 (the paper gives no values)."""
     contrastive_options: dict[str, float] = dataclasses.field(default_factory=dict)
-    """The same for the contrastive one."""
+    """Options of the contrastive loss."""
     contrastive_weight: float = 0.1
     """Lambda, >= 0. The paper gives no value."""
     temperature: float = 0.1
@@ -133,7 +132,7 @@ class LoopConfig:
     steps: int
     """Optimiser steps of the run."""
     micro_batches: int = 1
-    """Parts of a batch whose gradients are averaged one after the other; less memory (docs/training.md)."""
+    """Parts of a batch whose gradients are added up one after the other; less memory (docs/training.md)."""
     remat: bool = False
     """Keep only results of convolutions and matrix products for the backward pass; compute the rest again."""
     seed: int = 0
@@ -147,7 +146,7 @@ class LoopConfig:
     fsdp: int = 1
     """Devices that share one copy of the parameters; divides the number of devices."""
     sample_every: int = 0
-    """Steps between pictures of what the listener does on a held-out clip; 0: none."""
+    """Steps between pictures of what the listener does on a held-out clip, and after the last; 0: none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,68 +220,50 @@ class Processes:
     """Longest wait for the others, s."""
 
 
-@dataclasses.dataclass(frozen=True)
-class CommandLine:
-    """What `python -m lhg_jax.train` was asked to do."""
-
-    config: TrainConfig
-    workdir: Path
-    processes: Processes
+def config_folder() -> Path:
+    """Where the configs of the package are: installed with it, or in the repository beside it."""
+    package = Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
 
 
-def load_config(path: str | os.PathLike) -> TrainConfig:
-    """Runs a file of configs/ and returns its `config`. Raises `UserError` if it does not define one."""
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such config file")
-    try:
-        config = runpy.run_path(str(path)).get("config")
-    except (SyntaxError, NameError, TypeError, ImportError) as error:
-        raise UserError(f"{path}: {error}") from error
+def packaged_configs() -> dict[str, str]:
+    """Name of each config of the package -> the first line of its docstring."""
+    paths = sorted(config_folder().glob("*.py"))
+    docstrings = {path.stem: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for path in paths}
+    return {name: text.partition("\n")[0] for name, text in docstrings.items() if text}
+
+
+def find_config(name: str | os.PathLike) -> Path:
+    """A config's file: `name` itself, or the package's: `demo`, `configs/demo.py`, `grids/small`.
+
+    Raises `UserError` where there is none.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    inside = Path(*path.parts[1:]) if path.parts[0] == "configs" else path
+    packaged = config_folder() / inside.with_suffix(".py")
+    if path.is_absolute() or not packaged.is_file():
+        raise UserError(f"{name}: no such config file (the package has {', '.join(packaged_configs())})")
+    return packaged
+
+
+def load_config(name: str | os.PathLike) -> TrainConfig:
+    """The `config` of a file, found as `find_config` does. Raises `UserError` if it does not define one."""
+    config = run_config(name).get("config")
     if not isinstance(config, TrainConfig):
-        raise UserError(f"{path}: does not define `config = TrainConfig(...)`")
+        raise UserError(f"{name}: does not define `config = TrainConfig(...)`")
     return config
 
 
-def parse_command_line(args: Sequence[str] | None = None) -> CommandLine:
-    """Reads `--config FILE --workdir DIR [--config.SECTION.KEY=VALUE ...]`.
-
-    Unknown keys and values of a wrong type end the process with code 2 and a message that names the key.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", default=None)
-    known, rest = parser.parse_known_args(args)
-    if known.config is None:
-        raise UserError("--config FILE is missing (configs/ has some)")
-    return _parse(load_config(known.config), rest)
-
-
-def _parse(defaults: TrainConfig, args: Sequence[str]) -> CommandLine:
-    import tyro  # only the command line needs it
-
-    alone = Processes()
-
-    def command_line(
-        *,
-        workdir: Path,
-        config: TrainConfig = defaults,
-        processes: tyro.conf.OmitArgPrefixes[Processes] = alone,
-    ) -> CommandLine:
-        """Trains a listener; continues from the working folder's newest checkpoint where it has one.
-
-        Args:
-            workdir: Folder for checkpoints, metrics.jsonl and the exact settings.
-            config: Overrides of the values in the --config file.
-            processes: How several processes find each other.
-        """
-        return CommandLine(config, workdir, processes)
-
-    markers = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
-    return tyro.cli(command_line, args=args, config=markers, prog="python -m lhg_jax.train")
-
-
-def with_overrides(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
-    """`config` with `SECTION.KEY=VALUE` changes; bad ones end the process as `parse_command_line` says."""
-    return _parse(config, ["--workdir", ".", *(f"--config.{item}" for item in overrides)]).config
+def run_config(name: str | os.PathLike) -> dict[str, Any]:
+    """What a config file defines. Raises `UserError` where it is missing or cannot be run."""
+    path = find_config(name)
+    try:
+        return runpy.run_path(str(path))
+    except (SyntaxError, NameError, TypeError, ImportError) as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def to_json(config: TrainConfig) -> str:

@@ -27,6 +27,7 @@ from lhg_jax.metrics.summary import Summary, summarise
 from lhg_jax.metrics.table import describe, number
 from lhg_jax.motion import FRAME_RATE
 from lhg_jax.util.cli import Maybe, parse
+from lhg_jax.util.compilation_cache import use_compilation_cache
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import StageTimes, console, warn
 from lhg_jax.util.workers import worker_environment
@@ -66,7 +67,9 @@ class Options:
 
 def main() -> None:
     """Parses the command line, evaluates, and exits with 1 if a clip is missing anywhere."""
-    problems = evaluate(parse(Options, "python -m lhg_jax.evaluate", __doc__))
+    options = parse(Options, "python -m lhg_jax.evaluate", __doc__)
+    use_compilation_cache()
+    problems = evaluate(options)
     sys.exit(1 if problems else 0)
 
 

@@ -25,6 +25,7 @@ from lhg_jax.listener_checkpoint import ListenerModel, load_listener
 from lhg_jax.util import interop
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.cli import Maybe, parse
+from lhg_jax.util.compilation_cache import use_compilation_cache
 from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
 
 TOLERANCE = 1e-5  # largest difference from JAX that passes, relative to the largest coefficient (at least 1)
@@ -220,6 +221,7 @@ def require_small(output: Path, found: float) -> float:
 def main() -> None:
     """Parses the command line and exports."""
     options = parse(Options, "python -m lhg_jax.export", __doc__)
+    use_compilation_cache()
     found = export(options)
     print(f"wrote {options.output} (differs from JAX by {found:.2g})")
 

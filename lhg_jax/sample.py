@@ -5,7 +5,6 @@ Without arguments it makes the built-in demo: out/demo.mp4 and out/demo_listener
 
 import dataclasses
 import functools
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +14,7 @@ from lhg_jax.pipeline.edit import MotionEdit
 from lhg_jax.render import RENDERERS
 from lhg_jax.restore import RESTORERS
 from lhg_jax.util.cli import UNSET, Group, Maybe, parse, print_warnings
+from lhg_jax.util.compilation_cache import use_compilation_cache
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import StageTimes, console, warn
 from lhg_jax.util.registry import require_known
@@ -120,17 +120,6 @@ def check(options: Options) -> None:
         )
     require_known("renderer", options.renderer, RENDERERS)
     require_known("restoration", options.restore, RESTORERS)
-
-
-def use_compilation_cache() -> None:
-    """Keeps compiled programs between runs, in the user's cache folder; JAX's own setting goes first."""
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    import jax
-
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    jax.config.update("jax_compilation_cache_dir", str(home / "lhg_jax" / "jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def requests(options: Options) -> list["Request"]:

@@ -1,27 +1,36 @@
-"""`python -m lhg_jax.train --config configs/demo.py --workdir out/demo [--config.train.steps=100]`."""
+"""`python -m lhg_jax.train --config demo --workdir out/demo [--config.train.steps=100]`."""
 
+import json
+import signal
 import sys
 
-from lhg_jax.config import parse_command_line
 from lhg_jax.models.flow_head import FlowHeadConfig
-from lhg_jax.util.errors import run_cli
-
-TERMINATED = 128 + 15  # exit code of a process ended by SIGTERM, which schedulers know
+from lhg_jax.train_command import parse_command_line
+from lhg_jax.util.compilation_cache import use_compilation_cache
+from lhg_jax.util.errors import UserError, run_cli
 
 
 def main() -> None:
-    """Trains, or continues what SIGTERM or a crash interrupted."""
+    """Trains, or continues what a signal or a crash interrupted."""
     command = parse_command_line()
+    use_compilation_cache()
+    from lhg_jax.sample_clips import draw_frames
     from lhg_jax.training.distributed import connect
     from lhg_jax.training.head_stage import train_head
-    from lhg_jax.training.loop import report, train  # after the cheap errors
+    from lhg_jax.training.loop import evaluate_saved, report, train  # after the cheap errors
 
     connect(command.processes)
     is_head = isinstance(command.config.model, FlowHeadConfig)
-    summary = (train_head if is_head else train)(command.config, command.workdir)
+    if command.evaluate_only:
+        if is_head:
+            raise UserError("--evaluate-only: not for a flow head")
+        step, scores = evaluate_saved(command.config, command.workdir)
+        print(json.dumps({"step": step, **scores}, indent=1))
+        return
+    summary = (train_head if is_head else train)(command.config, command.workdir, draw_frames)
     report(summary, command.workdir)
     if not summary.finished:
-        sys.exit(TERMINATED)
+        sys.exit(128 + (summary.signal or signal.SIGTERM))  # as of a process that the signal ended
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lhg_jax import config as configuration
+from lhg_jax import train_command
 from lhg_jax.util.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.py"))
@@ -12,7 +13,7 @@ DEMO = str(Path(__file__).parent.parent / "configs" / "demo.py")
 
 
 def parse(*overrides):
-    return configuration.parse_command_line(["--config", DEMO, "--workdir", "w", *overrides]).config
+    return train_command.parse_command_line(["--config", DEMO, "--workdir", "w", *overrides]).config
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -76,5 +77,56 @@ def test_files_that_are_no_configs(tmp_path):
     (tmp_path / "x.py").write_text("config = Train(")
     with pytest.raises(UserError, match=r"x.py: '\(' was never closed"):
         configuration.load_config(tmp_path / "x.py")
-    with pytest.raises(UserError, match="--config FILE is missing"):
-        configuration.parse_command_line(["--workdir", "w"])
+    with pytest.raises(UserError, match=r"--config is missing \(a file, or one of ablation_causal,"):
+        train_command.parse_command_line(["--workdir", "w"])
+
+
+@pytest.mark.parametrize("name", ["demo", "demo.py", "configs/demo.py"])
+def test_configs_of_the_package_are_found_by_name_from_anywhere(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert configuration.find_config(name).samefile(DEMO)
+    assert "small" in configuration.find_config("grids/small").name
+    (tmp_path / "demo.py").write_text("")
+    assert configuration.find_config("demo.py").samefile(tmp_path / "demo.py") or name == "demo"
+
+
+def test_help_without_a_config(capsys):
+    with pytest.raises(SystemExit) as ended:
+        train_command.parse_command_line(["--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert text.startswith("usage: python -m lhg_jax.train --config FILE|NAME --workdir DIR")
+    for word in ("demo ", "lhg_base ", "--coordinator", "--evaluate-only", "--config NAME --help"):
+        assert word in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_another_loss_drops_the_options_of_the_one_before(capsys):
+    config = parse("--config.loss.motion=huber")
+    assert (config.loss.motion, config.loss.motion_options) == ("huber", {"delta": 0.1})
+    said = capsys.readouterr().err
+    assert "loss.motion=huber: the options of 'squared' (w1, w2, pose) are left out" in said
+
+
+def test_options_of_the_chosen_losses_have_dotted_names():
+    config = parse(
+        "--config.loss.motion", "huber", "--config.loss.motion_options.delta=0.3",
+        "--config.loss.contrastive=temporal", "--config.loss.contrastive_options.radius=7",
+    )  # fmt: skip
+    assert config.loss.motion_options == {"delta": 0.3}
+    assert config.loss.contrastive_options == {"radius": 7.0}
+    assert parse().loss.motion_options == {"w1": 2.0, "w2": 64.0, "pose": 8.0}
+
+
+def test_losses_from_outside_the_package(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "from lhg_jax.losses import motion\n"
+        "def margin(x, *, margin=0.2):\n"
+        "    return motion.huber(x, delta=margin)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = parse("--config.loss.motion=mine:margin", "--config.loss.motion_options.margin=0.5")
+    assert config.loss.motion_options == {"margin": 0.5}
+    for name, reason in (("mine:other", "no attribute 'other'"), ("nowhere:f", "No module named 'nowhere'")):
+        with pytest.raises(UserError, match=f"loss.motion: {name}: .*{reason}"):
+            parse(f"--config.loss.motion={name}")

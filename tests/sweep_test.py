@@ -1,27 +1,36 @@
 import csv
+import dataclasses
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 from clip_folder import make_folder
 from training_cli import write_config
 from training_configs import make_config
 
+from lhg_jax.config import to_json
+from lhg_jax.motion import LANDMARK
+from lhg_jax.training.objective import make_objective
 from lhg_jax.util.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 import sweep
+import sweep_table
 
-GRID = Path(__file__).parent.parent / "configs" / "grids" / "small.py"
+ROOT = Path(__file__).parent.parent
+GRID = ROOT / "configs" / "grids" / "small.py"
 
 
 def test_mean_and_confidence_interval():
-    mean, half = sweep.interval([1.0, 2.0, 3.0])
+    mean, half = sweep_table.interval([1.0, 2.0, 3.0])
     assert mean == 2.0
     assert half == pytest.approx(4.302653 / np.sqrt(3), rel=1e-5)  # Student's t, two degrees of freedom
-    assert np.isnan(sweep.interval([1.0])[1])
+    assert np.isnan(sweep_table.interval([1.0])[1])
 
 
 def test_rows_are_files_times_variations(tmp_path):
@@ -77,11 +86,11 @@ def test_sweep_goes_on_where_it_was_and_makes_a_table(tmp_path):
     sweep.main(sweep.Options((config,), out, seeds=(0, 1), metrics=("L_dec", "nothing")))
     assert (out / "tiny" / "seed0" / "result.json").stat().st_mtime_ns == before
     scores = [json.loads((out / "tiny" / f"seed{i}" / "result.json").read_text())["scores"] for i in (0, 1)]
-    mean, half = sweep.interval([score["L_dec"] for score in scores])
+    mean, half = sweep_table.interval([score["L_dec"] for score in scores])
     assert half > 0
     lines = (out / "table.md").read_text().splitlines()
-    assert lines[0] == "| | runs | L_dec | nothing |"
-    assert lines[2] == f"| tiny | 2 | {mean:.3g} ± {half:.2g} | – |"
+    assert lines[0] == "|  | runs | min/run | L_dec ↓ | nothing |"
+    assert re.fullmatch(rf"\| tiny \| 2 \| \S+ \| {mean:.3g} ± {half:.2g} \| – \|", lines[2])
     with (out / "table.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[1][0:2] == ["tiny", "L_dec"] and float(rows[1][2]) == mean
@@ -91,3 +100,77 @@ def test_shards_are_checked(tmp_path):
     config = write_config(tmp_path / "tiny.py", make_config(tmp_path))
     with pytest.raises(UserError, match="--shard 2 is not in"):
         sweep.main(sweep.Options((config,), tmp_path, shard=2, shards=2))
+
+
+def results(out, rows):
+    for name, seed, scores in rows:
+        folder = sweep.folder(out, name, seed)
+        folder.mkdir(parents=True)
+        sweep_table.write_result(folder, name, seed, scores, minutes=6.0)
+
+
+def test_table_says_what_is_better_and_what_the_true_listener_does(tmp_path):
+    names = ["base loss.motion=paper", "base loss.motion=huber"]
+    scores = {"L_dec": 1.0, "exp_motion": 0.5, "exp_motion_target": 0.7, "probe_nod_f1": float("nan")}
+    results(tmp_path, [(names[0], 0, {**scores, "exp_l1": 0.2}), (names[1], 0, {**scores, "exp_l1": 0.1})])
+    failed = {"base loss.motion=vico, seed 0": "no luck"}
+    sweep_table.write_table(tmp_path, names, (), failed, hide_losses=True)
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    assert lines[0] == "| loss.motion | runs | min/run | exp_motion | probe_nod_f1 ↑ | exp_l1 ↓ |"
+    assert lines[2] == "| paper | 1 | 6 | 0.5 | – | 0.2 |"
+    assert lines[3] == "| huber | 1 | 6 | 0.5 | – | **0.1** |"
+    assert lines[4] == "| *true listener* |  |  | 0.7 |  |  |"
+    assert lines[-2:] == [sweep_table.HIDDEN, "Failed: base loss.motion=vico, seed 0: no luck"]
+
+
+def test_all_settings_are_checked_before_the_first_run(tmp_path, monkeypatch):
+    make_folder(tmp_path / "clips")
+    config = write_config(tmp_path / "tiny.py", make_config(tmp_path / "clips", steps=2))
+    monkeypatch.setattr(sweep, "run", lambda *_: pytest.fail("a run was started"))
+    options = sweep.Options((config,), tmp_path / "out", vary=("train.batch_size=8,12",))
+    with pytest.raises(UserError, match=r"1 of 2 settings cannot be trained: tiny train.batch_size=12: .*12"):
+        sweep.main(options)
+
+
+def test_results_of_other_settings_are_not_kept_in_silence(tmp_path):
+    make_folder(tmp_path / "clips")
+    config = make_config(tmp_path / "clips", steps=2)
+    workdir = sweep.folder(tmp_path, "tiny", 0)
+    results(tmp_path, [("tiny", 0, {})])
+    (workdir / "config.json").write_text(to_json(config))
+    sweep.check({"tiny": config}, sweep.Options((), tmp_path, seeds=(0,)))
+    other = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=3))
+    with pytest.raises(UserError, match=r"train.steps was 2 and is now 3 \(choose another --out\)"):
+        sweep.check({"tiny": other}, sweep.Options((), tmp_path, seeds=(0,)))
+
+
+def test_a_failed_run_ends_the_sweep_with_an_error_and_the_others_run(tmp_path, monkeypatch, capsys):
+    make_folder(tmp_path / "clips")
+    config = write_config(tmp_path / "tiny.py", make_config(tmp_path / "clips", steps=2))
+    ran = []
+
+    def fake(name, config, seed, out):
+        ran.append(name)
+        if "huber" in name:
+            raise UserError("10 updates in a row had gradients that are not finite")
+        return 0
+
+    monkeypatch.setattr(sweep, "run", fake)
+    options = sweep.Options((config,), tmp_path / "out", seeds=(0,), vary=("loss.motion=huber,paper",))
+    with pytest.raises(SystemExit) as ended:
+        sweep.main(options)
+    assert ended.value.code == 1 and len(ran) == 2
+    assert "Failed: tiny loss.motion=huber, seed 0: 10 updates" in (tmp_path / "out" / "table.md").read_text()
+    assert "error: 1 runs failed" in capsys.readouterr().err
+
+
+def test_the_sweep_of_the_docs_has_settings_that_can_be_trained(tmp_path):
+    """Its losses are changed by name on a config that sets options of another one."""
+    text = (ROOT / "docs" / "training.md").read_text()
+    command = next(block for block in re.findall(r"```bash\n(.*?)```", text, re.S) if "--vary" in block)
+    words = shlex.split(command.replace("\\\n", " "))
+    options = tyro.cli(sweep.Options, args=words[2:])
+    rows = sweep.settings(options)
+    assert len(rows) == 6
+    for config in rows.values():
+        make_objective(config.loss, LANDMARK)

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from lhg_jax.contract import Example, ListenerOutput, SpeakerFeatures
+from lhg_jax.contract import Example, ListenerOutput, LossSums, SpeakerFeatures
 from lhg_jax.data.schema import stack
 from lhg_jax.features import mel_steps
 from lhg_jax.models.listener import MotionScale
@@ -67,5 +67,7 @@ class ToyListener(nn.Module):
 
 
 def toy_objective(output, batch):
-    loss = jnp.mean(jnp.square(output.motion - batch.listener_motion))
-    return loss, {"mse": loss}
+    """Mean squared error over all frames and coefficients."""
+    sums = jnp.square(output.motion - batch.listener_motion).mean(-1).sum(1)
+    loss = LossSums(sums, jnp.full_like(sums, batch.listener_motion.shape[1]))
+    return (loss.replace(terms={"mse": loss}),)

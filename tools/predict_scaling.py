@@ -8,6 +8,8 @@ import math
 
 import tyro
 
+from lhg_jax.training.flops import PEAKS
+
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
@@ -27,9 +29,12 @@ class Chip:
 
 
 CHIPS = {
-    "TPU v5e": Chip(197e12, 100e9, 100e9, 1e-6),  # 1,600 Gbit/s of interconnect a chip, half of it each way
-    "TPU v5p": Chip(459e12, 300e9, 300e9, 1e-6),  # 4,800 Gbit/s
-    "H100": Chip(989e12, 50e9, 450e9, 5e-6),  # InfiniBand 400 Gbit/s a GPU; NVLink 900 GB/s, half each way
+    "TPU v5e": Chip(
+        PEAKS["TPU v5e"], 100e9, 100e9, 1e-6
+    ),  # 1,600 Gbit/s of interconnect a chip, half of it each way
+    "TPU v5p": Chip(PEAKS["TPU v5p"], 300e9, 300e9, 1e-6),  # 4,800 Gbit/s
+    # InfiniBand 400 Gbit/s a GPU; NVLink 900 GB/s, half each way
+    "H100": Chip(PEAKS["NVIDIA H100 80GB HBM3"], 50e9, 450e9, 5e-6),
 }
 
 

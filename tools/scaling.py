@@ -95,24 +95,23 @@ def cost(options: Options) -> Cost:
     import jax
 
     from lhg_jax.config import load_config
-    from lhg_jax.motion import LANDMARK
-    from lhg_jax.training.setup import Run
+    from lhg_jax.training.setup import TrainingSetup
     from lhg_jax.training.sharding import batch_sharding
 
     config = load_config(options.config)
     size = options.devices * options.clips_per_device
     train = dataclasses.replace(config.train, batch_size=size, fsdp=options.fsdp)
     data = dataclasses.replace(config.data, eval_batch_size=options.devices)
-    run = Run(dataclasses.replace(config, train=train, data=data), LANDMARK, None)
     source: Any = ShapeSource(data.crop_frames, options.words)
-    state, key = run.abstract_state(source), run.key
+    setup = TrainingSetup(dataclasses.replace(config, train=train, data=data), source, None)
+    state, key = setup.abstract_state(), setup.key
     batch = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype, sharding=batch_sharding(run.mesh)),
+        lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype, sharding=batch_sharding(setup.mesh)),
         source[0],
     )
     params = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(state.params))
-    program = run.step.lower(state, batch, key).compile().as_text()
-    return Cost(params, run.flops(source), size * data.crop_frames, collectives(program))
+    program = setup.step.lower(state, batch, key).compile().as_text()
+    return Cost(params, setup.flops(), size * data.crop_frames, collectives(program))
 
 
 class ShapeSource:
@@ -134,6 +133,7 @@ class ShapeSource:
             in_clip=np.ones(frames, bool),
         )
         self._clip = Example(features, zeros((frames, size), np.float32), np.ones(frames, bool), np.int32(0))
+        self.space = LANDMARK
         self.metadata = SimpleNamespace(mean=zeros(size), std=np.ones(size))
 
     def __getitem__(self, index: int):

@@ -3,30 +3,29 @@
   python tools/sweep.py configs/lhg_base.py --vary loss.contrastive=paper,infonce,siglip --seeds 0 1 2 \
       --out out/losses --override train.steps=5000
 
-A file defines `config`, or a dictionary `configs` of several. Finished runs are kept, interrupted ones go on
-from their newest save. In a SLURM array give every task `--shard $SLURM_ARRAY_TASK_ID --shards N`, and call
-once more with `--table-only` at the end.
+A file defines `config`, or a dictionary `configs` of several. All settings are checked before the first run.
+Finished runs are kept, interrupted ones go on from their newest save; where any failed, the sweep ends with
+code 1. In a SLURM array give every task `--shard $SLURM_ARRAY_TASK_ID --shards N`, and call once more with
+`--table-only` at the end.
 """
 
-import csv
 import dataclasses
 import itertools
 import json
-import runpy
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import scipy.stats
 import tyro
+from sweep_table import RESULT, read_metrics, write_result, write_table
 
-from lhg_jax.config import TrainConfig, load_config, with_overrides
-from lhg_jax.util.atomic import replacing
+from lhg_jax.config import TrainConfig, load_config, run_config, to_json
+from lhg_jax.train_command import with_overrides
+from lhg_jax.util.compilation_cache import use_compilation_cache
 from lhg_jax.util.errors import UserError, run_cli
-from lhg_jax.util.progress import console, warn
+from lhg_jax.util.progress import say, warn
 
-RESULT = "result.json"
-LEVEL = 0.95  # of confidence intervals
+LOADING = ("threads", "workers", "prefetch")  # settings of `data` that change no number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Options:
     """Which runs, and where."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Settings: files of configs/ or configs/grids/."""
+    """Settings: files of configs/ or configs/grids/, or their names."""
     out: Path
     """A folder for each run, table.md and table.csv."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -57,8 +56,7 @@ def settings(options: Options) -> dict[str, TrainConfig]:
     """Name of a row -> its settings. Raises `UserError` for files, keys or values that make no sense."""
     configs: dict[str, TrainConfig] = {}
     for path in options.files:
-        several = runpy.run_path(str(path)).get("configs") if path.is_file() else None
-        configs |= several or {path.stem: load_config(path)}
+        configs |= run_config(path).get("configs") or {path.stem: load_config(path)}
     choices = [
         [f"{key}={value}" for value in values.split(",")] for key, _, values in map(_split, options.vary)
     ]
@@ -69,79 +67,65 @@ def settings(options: Options) -> dict[str, TrainConfig]:
     return rows
 
 
-def run(name: str, config: TrainConfig, seed: int, out: Path) -> bool:
-    """One run, unless it is finished already; False where it was told to stop. Leaves result.json."""
+def check(rows: Mapping[str, TrainConfig], options: Options) -> None:
+    """Raises `UserError` naming every row that could not be trained, or whose results are other settings'."""
+    from lhg_jax.training.loop import open_setup
+
+    problems = []
+    for name, config in rows.items():
+        try:
+            open_setup(config)
+            for seed in options.seeds:
+                _check_finished(with_seed(config, seed), folder(options.out, name, seed))
+        except UserError as error:
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise UserError(f"{len(problems)} of {len(rows)} settings cannot be trained: " + "; ".join(problems))
+
+
+def _check_finished(config: TrainConfig, workdir: Path) -> None:
+    """Raises `UserError` where a result is that of other settings."""
+    if not (workdir / RESULT).exists() or not (workdir / "config.json").exists():
+        return
+    from lhg_jax.training.identity import flatten
+
+    now = dict(flatten(json.loads(to_json(config))))
+    before = dict(flatten(json.loads((workdir / "config.json").read_text(encoding="utf-8"))))
+    changed = [
+        f"{key} was {before.get(key)} and is now {now.get(key)}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key) and key not in {f"data.{name}" for name in LOADING}
+    ]
+    if changed:
+        raise UserError(
+            f"{workdir}: finished with other settings: {', '.join(changed)} (choose another --out)"
+        )
+
+
+def with_seed(config: TrainConfig, seed: int) -> TrainConfig:
+    """The settings of one run."""
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed))
+
+
+def folder(out: Path, name: str, seed: int) -> Path:
+    """Where a run is."""
+    return out / name.replace(" ", ",") / f"seed{seed}"
+
+
+def run(name: str, config: TrainConfig, seed: int, out: Path) -> int:
+    """One run, unless it is finished already; the number of the signal that stopped it, or 0."""
+    from lhg_jax.sample_clips import draw_frames
     from lhg_jax.training.loop import train
 
-    workdir = out / name.replace(" ", ",") / f"seed{seed}"
+    workdir = folder(out, name, seed)
     if (workdir / RESULT).exists():
-        return True
-    console.print(f"{name}, seed {seed}")
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed))
-    summary = train(config, workdir)
+        return 0
+    say(f"{name}, seed {seed}")
+    summary = train(with_seed(config, seed), workdir, draw_frames)
     if summary.finished:
-        write_result(workdir, name, seed, last_evaluation(workdir))
-    return summary.finished
-
-
-def last_evaluation(workdir: Path) -> dict[str, float]:
-    """Scores after the last step; from the file, because a run killed after its last save has no others."""
-    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if row["kind"] == "eval"]
-    return {key: value for key, value in rows[-1].items() if key not in ("step", "kind")} if rows else {}
-
-
-def write_result(workdir: Path, name: str, seed: int, scores: dict[str, float]) -> None:
-    """Leaves what `gather` reads."""
-    with replacing(workdir / RESULT) as temporary:
-        temporary.write_text(json.dumps({"name": name, "seed": seed, "scores": scores}), encoding="utf-8")
-
-
-def gather(out: Path) -> dict[str, dict[str, list[float]]]:
-    """Row -> metric -> one value a finished run, rows in the order of their names."""
-    table: dict[str, dict[str, list[float]]] = {}
-    for path in sorted(out.glob(f"*/seed*/{RESULT}")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        row = table.setdefault(result["name"], {})
-        for metric, value in result["scores"].items():
-            row.setdefault(metric, []).append(value)
-    return table
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half the width of its confidence interval by Student's t; NaN for a single value."""
-    if len(values) < 2:
-        return float(np.mean(values)), float("nan")
-    spread = scipy.stats.sem(values) * scipy.stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)
-    return float(np.mean(values)), float(spread)
-
-
-def write_table(out: Path, order: Sequence[str], metrics: Sequence[str]) -> None:
-    """Writes table.md (mean ± half interval) and table.csv (mean, half interval, runs); known rows first."""
-    table = gather(out)
-    rows = [name for name in order if name in table] + [name for name in table if name not in order]
-    metrics = metrics or list(dict.fromkeys(metric for row in table.values() for metric in row))
-    lines = ["| | runs | " + " | ".join(metrics) + " |", "|---|---:" + "|---:" * len(metrics) + "|"]
-    records = []
-    for name in rows:
-        cells = []
-        for metric in metrics:
-            values = table[name].get(metric, [])
-            mean, half = interval(values) if values else (float("nan"), float("nan"))
-            records.append([name, metric, mean, half, len(values)])
-            cells.append(_cell(mean, half))
-        runs = max((len(values) for values in table[name].values()), default=0)
-        lines.append(f"| {name} | {runs} | " + " | ".join(cells) + " |")
-    with replacing(out / "table.md") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    with replacing(out / "table.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["name", "metric", "mean", "half_interval", "runs"], *records])
-
-
-def _cell(mean: float, half: float) -> str:
-    if np.isnan(mean):
-        return "–"
-    return f"{mean:.3g}" if np.isnan(half) else f"{mean:.3g} ± {half:.2g}"
+        scores, minutes = read_metrics(workdir)
+        write_result(workdir, name, seed, scores, minutes)
+    return summary.signal
 
 
 def _split(item: str) -> tuple[str, str, str]:
@@ -151,20 +135,43 @@ def _split(item: str) -> tuple[str, str, str]:
     return key, equals, values
 
 
-def main(options: Options) -> None:
-    rows = settings(options)
+def losses_differ(rows: Mapping[str, TrainConfig]) -> bool:
+    """Whether the values of the losses themselves mean other things from row to row."""
+    return len({json.dumps(dataclasses.asdict(config.loss), sort_keys=True) for config in rows.values()}) > 1
+
+
+def train_all(rows: Mapping[str, TrainConfig], options: Options) -> tuple[dict[str, str], int]:
+    """This call's share of the runs; what failed and why, and the signal that ended it."""
     runs = [(name, seed) for seed in options.seeds for name in rows]  # every row once, then once more
+    failed: dict[str, str] = {}
+    for name, seed in runs[options.shard :: options.shards]:
+        try:
+            if number := run(name, rows[name], seed, options.out):
+                return failed, number
+        except UserError as error:  # of this run alone
+            warn(f"{name}, seed {seed}: {error}")
+            failed[f"{name}, seed {seed}"] = str(error)
+    return failed, 0
+
+
+def main(options: Options) -> None:
     if not 0 <= options.shard < options.shards:
         raise UserError(f"--shard {options.shard} is not in [0, --shards {options.shards})")
-    for name, seed in [] if options.table_only else runs[options.shard :: options.shards]:
-        try:
-            if not run(name, rows[name], seed, options.out):
-                break
-        except UserError as error:  # of this run alone; the table says how many there are
-            warn(f"{name}, seed {seed}: {error}")
+    use_compilation_cache()
+    rows = settings(options)
+    failed, number = {}, 0
+    if not options.table_only:
+        check(rows, options)
+        failed, number = train_all(rows, options)
     options.out.mkdir(parents=True, exist_ok=True)
-    write_table(options.out, list(rows), options.metrics)
-    console.print(f"{options.out}/table.md, table.csv")
+    write_table(options.out, list(rows), options.metrics, failed, hide_losses=losses_differ(rows))
+    say(f"{options.out}/table.md, table.csv")
+    if number:
+        say("stopped; the same command goes on from there")
+        sys.exit(128 + number)
+    if failed:
+        print(f"error: {len(failed)} runs failed (see {options.out}/table.md)", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

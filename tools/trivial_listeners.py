@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 from jaxtyping import Float
-from sweep import RESULT, write_result
+from sweep_table import RESULT, write_result
 
 from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.simulator.benchmark import Listens, TestClip, moved_to, score, trivial_listeners

@@ -1,67 +1,168 @@
 """Row-wise reductions of a similarity matrix that is never stored: the core of all contrastive losses.
 
 N anchors against M columns give an N x M matrix, for Eq. 2 N x 3N: gigabytes for minutes of speech. Here a
-chunk of rows is computed, reduced and forgotten, and computed again in the backward pass: memory O(N + M).
+block of rows is computed, reduced and forgotten, and computed again in the backward pass: memory O(N + M).
+Both functions are plain `jit` code: with sharded rows and columns every row still sees all columns of the
+global batch.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
+
+# Three bfloat16 passes on TPUs (whose default of one is coarse for logits up to 1/tau), TF32 on NVIDIA GPUs,
+# float32 on CPUs. Sums and everything else are float32.
+PRECISION = lax.Precision.HIGH
+
+Elementwise = Callable[[Array], Array]
+Excluded = Callable[[Array, Array], Array]  # (rows [R, 1], columns [1, M]), indices -> bool [R, M]
 
 
-@dataclasses.dataclass(frozen=True)
-class Reduction:
-    """A reduction over the allowed columns of a row, and its derivative.
+def identity(x: Array) -> Array:
+    """Dot products as they are."""
+    return x
 
-    Attributes:
-      value: (logits [R, M], allowed [R, M]) -> [R].
-      slope: (logits [R, M], values [R, 1]) -> d value / d logits [R, M], for allowed columns.
+
+def nothing(row: Array, column: Array) -> Array:
+    """Leaves no pair out."""
+    return jnp.zeros(jnp.broadcast_shapes(row.shape, column.shape), bool)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def blockwise_logsumexp(
+    rows_ND: Float[Array, "rows size"],
+    columns_MD: Float[Array, "columns size"],
+    valid_M: Bool[Array, "columns"],
+    chunk: int,
+    logit: Elementwise = identity,
+    excluded: Excluded = nothing,
+) -> Float[Array, "rows"]:
+    """log sum_j exp(logit(row . column_j)) of each row.
+
+    Args:
+      rows_ND, columns_MD: vectors whose dot products are compared.
+      valid_M: columns that take part in any sum; a row without one gets a large negative number.
+      chunk: largest number of rows in memory at a time.
+      logit: from dot products to logits, elementwise.
+      excluded: pairs to leave out.
     """
 
-    value: Callable[[Array, Array], Array]
-    slope: Callable[[Array, Array], Array]
+    def block(rows_RD: Array, index_R: Array) -> Array:
+        logits_RM = logit(_products(rows_RD, columns_MD))
+        # A finite stand-in for -inf: a row without columns stays finite, so that it can be masked later.
+        floor = jnp.finfo(logits_RM.dtype).min / 2
+        return jax.nn.logsumexp(jnp.where(_allowed(index_R, valid_M, excluded), logits_RM, floor), axis=1)
+
+    return _map_blocks(block, chunk, rows_ND, jnp.arange(len(rows_ND)))
 
 
-def _log_sum_exp(logits_RM: Array, allowed_RM: Array) -> Array:
-    # A finite stand-in for -inf: a row without allowed columns stays finite, so that it can be masked later.
-    floor = jnp.finfo(logits_RM.dtype).min / 2
-    return jax.nn.logsumexp(jnp.where(allowed_RM, logits_RM, floor), axis=1)
+def _logsumexp_forward(rows_ND, columns_MD, valid_M, chunk, logit, excluded):
+    values_N = blockwise_logsumexp(rows_ND, columns_MD, valid_M, chunk, logit, excluded)
+    return values_N, (rows_ND, columns_MD, valid_M, values_N)
 
 
-LOG_SUM_EXP = Reduction(_log_sum_exp, lambda logits_RM, values_R1: jnp.exp(logits_RM - values_R1))
-SUM_SOFTPLUS = Reduction(
-    lambda logits_RM, allowed_RM: jnp.where(allowed_RM, jax.nn.softplus(logits_RM), 0).sum(1),
-    lambda logits_RM, values_R1: jax.nn.sigmoid(logits_RM),
-)
+def _logsumexp_backward(chunk, logit, excluded, residuals, dvalues_N):
+    rows_ND, columns_MD, valid_M, values_N = residuals
+
+    def dproducts(products_RM: Array, index_R: Array, values_R: Array, dvalues_R: Array) -> Array:
+        logits_RM, pull_back = jax.vjp(logit, products_RM)
+        dlogits_RM = jnp.exp(logits_RM - values_R[:, None]) * dvalues_R[:, None]  # the softmax
+        return pull_back(jnp.where(_allowed(index_R, valid_M, excluded), dlogits_RM, 0))[0]
+
+    per_row = (jnp.arange(len(rows_ND)), values_N, dvalues_N)
+    return *_pull_back(dproducts, chunk, rows_ND, columns_MD, *per_row), None
 
 
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """What to reduce, and how.
+blockwise_logsumexp.defvjp(_logsumexp_forward, _logsumexp_backward)
 
-    Attributes:
-      reduction: Over the columns of a row.
-      logit: From dot products of rows and columns to logits, elementwise.
-      excluded: (row indices [R, 1], column indices [1, M]) -> [R, M] bool, pairs to leave out; None for none.
-      chunk: Largest number of rows in memory at a time.
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def blockwise_sum_softplus(
+    rows_ND: Float[Array, "rows size"],
+    columns_MD: Float[Array, "columns size"],
+    valid_M: Bool[Array, "columns"],
+    chunk: int,
+    bias: float,
+) -> Float[Array, "rows"]:
+    """sum_j log(1 + exp(row . column_j + bias)) of each row, over the valid columns; 0 without any.
+
+    Args:
+      rows_ND, columns_MD, valid_M, chunk: as in `blockwise_logsumexp`.
+      bias: added to every dot product.
     """
 
-    reduction: Reduction
-    logit: Callable[[Array], Array]
-    excluded: Callable[[Array, Array], Array] | None
-    chunk: int
+    def block(rows_RD: Array) -> Array:
+        softplus_RM = jax.nn.softplus(_products(rows_RD, columns_MD) + bias)
+        return jnp.where(valid_M[None], softplus_RM, 0).sum(1)
+
+    return _map_blocks(block, chunk, rows_ND)
+
+
+def _softplus_forward(rows_ND, columns_MD, valid_M, chunk, bias):
+    values_N = blockwise_sum_softplus(rows_ND, columns_MD, valid_M, chunk, bias)
+    return values_N, (rows_ND, columns_MD, valid_M)
+
+
+def _softplus_backward(chunk, bias, residuals, dvalues_N):
+    rows_ND, columns_MD, valid_M = residuals
+
+    def dproducts(products_RM: Array, dvalues_R: Array) -> Array:
+        return jnp.where(valid_M[None], jax.nn.sigmoid(products_RM + bias) * dvalues_R[:, None], 0)
+
+    return *_pull_back(dproducts, chunk, rows_ND, columns_MD, dvalues_N), None
+
+
+blockwise_sum_softplus.defvjp(_softplus_forward, _softplus_backward)
+
+
+def _products(rows_RD: Array, columns_MD: Array) -> Array:
+    return jnp.matmul(rows_RD, columns_MD.T, precision=PRECISION)
+
+
+@jax.jit
+def recomputed(rows_RD: Array, columns_MD: Array) -> Array:
+    """Products that the forward pass has made before; training/flops.py knows them by this name."""
+    return _products(rows_RD, columns_MD)
+
+
+def _allowed(index_R: Array, valid_M: Array, excluded: Excluded) -> Array:
+    return valid_M[None] & ~excluded(index_R[:, None], jnp.arange(len(valid_M))[None])
+
+
+def _map_blocks(block: Callable[..., Array], chunk: int, *per_row: Array) -> Array:
+    """`block` of every block of rows, joined."""
+    blocks = lax.map(lambda inputs: block(*inputs), tuple(_split(x, chunk) for x in per_row))
+    return _join(blocks, len(per_row[0]))
+
+
+def _pull_back(
+    dproducts: Callable[..., Array], chunk: int, rows_ND: Array, columns_MD: Array, *per_row: Array
+) -> tuple[Array, Array]:
+    """Gradients by rows and columns.
+
+    `dproducts` gives a block's gradient by its dot products, from these and its part of every `per_row`.
+    """
+
+    def block(dcolumns_MD: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
+        rows_RD, *own = inputs
+        dproducts_RM = dproducts(recomputed(rows_RD, columns_MD), *own)
+        drows_RD = jnp.matmul(dproducts_RM, columns_MD, precision=PRECISION)
+        return dcolumns_MD + jnp.matmul(dproducts_RM.T, rows_RD, precision=PRECISION), drows_RD
+
+    blocks = tuple(_split(x, chunk) for x in (rows_ND, *per_row))
+    dcolumns_MD, drows = lax.scan(block, jnp.zeros_like(columns_MD), blocks)
+    return _join(drows, len(rows_ND)), dcolumns_MD
 
 
 def _split(x_N: Array, chunk: int) -> Array:
-    """Rows in chunks [count, size, ...], padded with zeros.
+    """Rows in blocks [count, size, ...], padded with zeros.
 
-    Chunk k takes rows k, k + count, k + 2 count, ...: where the rows are sharded over devices in blocks, each
-    chunk then has its part on every device; consecutive rows would leave all devices but one idle.
+    Block k takes rows k, k + count, k + 2 count, ...: where the rows are sharded over devices in pieces, each
+    block then has its part on every device; consecutive rows would leave all devices but one idle.
     """
     count = -(-len(x_N) // chunk)
     size = -(-len(x_N) // count)
@@ -69,65 +170,6 @@ def _split(x_N: Array, chunk: int) -> Array:
     return jnp.swapaxes(padded.reshape(size, count, *x_N.shape[1:]), 0, 1)
 
 
-def _join(chunks: Array, rows: int) -> Array:
+def _join(blocks: Array, rows: int) -> Array:
     """The inverse of `_split`."""
-    return jnp.swapaxes(chunks, 0, 1).reshape(-1, *chunks.shape[2:])[:rows]
-
-
-def _logits(rule: Rule, rows_RD: Array, columns_MD: Array) -> Array:
-    return rule.logit(rows_RD @ columns_MD.T)
-
-
-def _allowed(rule: Rule, index_R: Array, valid_M: Array) -> Array:
-    allowed_1M = valid_M[None]
-    if rule.excluded is None:
-        return allowed_1M
-    return allowed_1M & ~rule.excluded(index_R[:, None], jnp.arange(len(valid_M))[None])
-
-
-def _indices(rows_ND: Array) -> Int[Array, "rows"]:
-    return jnp.arange(len(rows_ND))
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def reduce_rows(
-    rule: Rule,
-    rows_ND: Float[Array, "rows size"],
-    columns_MD: Float[Array, "columns size"],
-    valid_M: Bool[Array, "columns"],
-) -> Float[Array, "rows"]:
-    """Reduces each row of logit(rows @ columns^T) over the columns that are valid and not excluded.
-
-    Plain jit code: with sharded rows and columns every row still sees all columns of the global batch.
-    """
-
-    def chunk(inputs):
-        rows_RD, index_R = inputs
-        return rule.reduction.value(_logits(rule, rows_RD, columns_MD), _allowed(rule, index_R, valid_M))
-
-    values = lax.map(chunk, (_split(rows_ND, rule.chunk), _split(_indices(rows_ND), rule.chunk)))
-    return _join(values, len(rows_ND))
-
-
-def _reduce_forward(rule: Rule, rows_ND: Array, columns_MD: Array, valid_M: Array):
-    values_N = reduce_rows(rule, rows_ND, columns_MD, valid_M)
-    return values_N, (rows_ND, columns_MD, valid_M, values_N)
-
-
-def _reduce_backward(rule: Rule, residuals, dvalues_N: Array):
-    rows_ND, columns_MD, valid_M, values_N = residuals
-
-    def chunk(dcolumns_MD, inputs):
-        rows_RD, index_R, values_R, dvalues_R = inputs
-        logits_RM, pull_back = jax.vjp(functools.partial(_logits, rule), rows_RD, columns_MD)
-        slope_RM = rule.reduction.slope(logits_RM, values_R[:, None]) * dvalues_R[:, None]
-        drows_RD, more_MD = pull_back(jnp.where(_allowed(rule, index_R, valid_M), slope_RM, 0))
-        return dcolumns_MD + more_MD, drows_RD
-
-    inputs = (rows_ND, _indices(rows_ND), values_N, dvalues_N)
-    chunks = tuple(_split(x, rule.chunk) for x in inputs)
-    dcolumns_MD, drows = lax.scan(chunk, jnp.zeros_like(columns_MD), chunks)
-    return _join(drows, len(rows_ND)), dcolumns_MD, None
-
-
-reduce_rows.defvjp(_reduce_forward, _reduce_backward)
+    return jnp.swapaxes(blocks, 0, 1).reshape(-1, *blocks.shape[2:])[:rows]

@@ -1,37 +1,52 @@
 """Contrastive losses that tie the words of the transcript to the audio of their time stamp.
 
-All have one signature:
-
-    loss(text_BTD, levels, anchors_BT, valid_BT, word_of_frame_BT, *, temperature, chunk) -> LossValue
-
-  text_BTD: Text features f_t, any float type (the losses compute in float32).
-  levels: (low, mid, high) audio features f_a, each [B, T, D].
-  anchors_BT: Frames in which a word is spoken; only these are scored.
-  valid_BT: Frames that are not padding; only these are candidates.
-  word_of_frame_BT: Which word is spoken (0 = none).
-  temperature: tau > 0, dividing cosine similarities.
-  chunk: Rows of the similarity matrix in memory at a time (losses/blockwise.py).
-
-Candidates come from the whole batch, also where it is sharded over devices, if the loss runs under `jit`.
+Each is `loss(x: ContrastiveInputs, *, temperature, chunk) -> LossSums`, with options of its own as further
+keywords that have defaults. `temperature` is tau > 0, which divides cosine similarities; `chunk` the rows of
+the similarity matrix in memory at a time (losses/blockwise.py). Candidates come from the whole batch, also
+where it is sharded over devices, if the loss runs under `jit`.
 """
 
+import dataclasses
 import math
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from lhg_jax.losses import blockwise
-from lhg_jax.losses.base import LossValue, as_float, masked_loss
+from lhg_jax.contract import LossSums
+from lhg_jax.losses.base import as_float, masked_loss
+from lhg_jax.losses.blockwise import Excluded, blockwise_logsumexp, blockwise_sum_softplus, nothing
 
 Features = Float[Array, "batch frame size"]
-Levels = tuple[Features, Features, Features]
 Mask = Bool[Array, "batch frame"]
-Words = Int[Array, "batch frame"]
 
 HA2G_PULL, HA2G_PUSH = 0.2, 0.005  # weights of HA2G's two terms
 SIGLIP_BIAS = -10.0  # start value of the learned bias of Zhai et al. 2023; constant here
 MIN_SQUARE = 1e-12  # floor under square roots: finite gradients for zero vectors and duplicates
+
+
+@dataclasses.dataclass(frozen=True)
+class ContrastiveInputs:
+    """What is compared.
+
+    Attributes:
+      text_BTD: Text features f_t, any float type (the losses compute in float32).
+      levels: (low, mid, high) audio features f_a, each [B, T, D].
+      anchors_BT: Frames in which a word is spoken; only these are scored.
+      in_clip_BT: Frames that are not padding; only these are candidates.
+      words_BT: Which word is spoken (0 = none).
+    """
+
+    text_BTD: Features
+    levels: tuple[Features, Features, Features]
+    anchors_BT: Mask
+    in_clip_BT: Mask
+    words_BT: Int[Array, "batch frame"]
+
+    @property
+    def scored_BT(self) -> Mask:
+        """Anchors inside their clip."""
+        return self.anchors_BT & self.in_clip_BT
 
 
 def _unit_rows(x_BTD: Array, mask_BT: Array) -> Array:
@@ -46,65 +61,41 @@ def _interleave(banks: tuple[Array, ...]) -> Array:
     return jnp.stack(banks, 1).reshape(-1, banks[0].shape[-1])
 
 
-def _identity(x: Array) -> Array:
-    return x
-
-
-def _eq2(text_BTD, levels, anchors_BT, valid_BT, temperature, chunk, excluded=None) -> LossValue:
+def _eq2(x: ContrastiveInputs, temperature: float, chunk: int, excluded: Excluded = nothing) -> LossSums:
     """Eq. 2, with an optional rule of pairs to leave out of the denominator."""
-    text_ND = _unit_rows(text_BTD, anchors_BT & valid_BT) / temperature
-    banks = tuple(_unit_rows(level_BTD, valid_BT) for level_BTD in levels)
-    rule = blockwise.Rule(blockwise.LOG_SUM_EXP, _identity, excluded, chunk)
-    columns = len(banks)
-    spread_N = blockwise.reduce_rows(rule, text_ND, _interleave(banks), jnp.repeat(valid_BT.ravel(), columns))
+    text_ND = _unit_rows(x.text_BTD, x.scored_BT) / temperature
+    banks = tuple(_unit_rows(level_BTD, x.in_clip_BT) for level_BTD in x.levels)
+    columns_MD, valid_M = _interleave(banks), jnp.repeat(x.in_clip_BT.ravel(), len(banks))
+    spread_N = blockwise_logsumexp(text_ND, columns_MD, valid_M, chunk, excluded=excluded)
     align_N = -(text_ND * banks[2]).sum(-1)
-    terms = {"align": align_N.reshape(valid_BT.shape), "spread": spread_N.reshape(valid_BT.shape)}
-    return masked_loss(terms, anchors_BT & valid_BT)
+    shape = x.in_clip_BT.shape
+    return masked_loss({"align": align_N.reshape(shape), "spread": spread_N.reshape(shape)}, x.scored_BT)
 
 
-def paper(
-    text_BTD: Features,
-    levels: Levels,
-    anchors_BT: Mask,
-    valid_BT: Mask,
-    word_of_frame_BT: Words,
-    *,
-    temperature: float,
-    chunk: int,
-) -> LossValue:
+def paper(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums:
     """Multi-level contrastive loss, Eq. 2 of Chang et al. (MM '23), as printed.
 
     -log exp(cos(f_t, f_high+)/tau) / sum_i sum_level exp(cos(f_t, f_level(i))/tau): the positive is the high
     level of the anchor's own time stamp; the sum runs over all time stamps of the batch and all three levels,
     the positive included. Terms: `align` = -cos/tau of the positives, `spread` = log of the sum.
     """
-    return _eq2(text_BTD, levels, anchors_BT, valid_BT, temperature, chunk)
+    return _eq2(x, temperature, chunk)
 
 
-def temporal(
-    text_BTD: Features,
-    levels: Levels,
-    anchors_BT: Mask,
-    valid_BT: Mask,
-    word_of_frame_BT: Words,
-    *,
-    temperature: float,
-    chunk: int,
-    radius: int = 15,
-) -> LossValue:
+def temporal(x: ContrastiveInputs, *, temperature: float, chunk: int, radius: int = 15) -> LossSums:
     """As `paper`, but frames of the same clip within `radius` frames of the anchor are no negatives.
 
     Neighbours mostly belong to the same word, so Eq. 2 pushes a word from its own sound. The anchor's own
     time stamp stays: the positive, and its low and mid levels.
     """
-    frames = valid_BT.shape[1]
+    frames = x.in_clip_BT.shape[1]
 
     def excluded(row, column):
-        stamp = column // len(levels)
+        stamp = column // len(x.levels)
         distance = jnp.abs(row % frames - stamp % frames)
-        return (row // frames == stamp // frames) & (distance > 0) & (distance <= radius)
+        return (row // frames == stamp // frames) & (distance > 0) & (distance <= int(radius))
 
-    return _eq2(text_BTD, levels, anchors_BT, valid_BT, temperature, chunk, excluded)
+    return _eq2(x, temperature, chunk, excluded)
 
 
 def _pool(x_BTD: Array, run_BT: Array) -> Array:
@@ -119,122 +110,78 @@ def _pool(x_BTD: Array, run_BT: Array) -> Array:
     return jax.vmap(one_clip)(x_BTD, run_BT)
 
 
-def word(
-    text_BTD: Features,
-    levels: Levels,
-    anchors_BT: Mask,
-    valid_BT: Mask,
-    word_of_frame_BT: Words,
-    *,
-    temperature: float,
-    chunk: int,
-) -> LossValue:
+def word(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums:
     """Eq. 2 with one anchor and one time stamp a spoken word: features are averaged over the word's frames.
 
     A long word counts as much as a short one. Candidates are words; silence gives none.
     """
-    spoken_BT = anchors_BT & valid_BT & (word_of_frame_BT > 0)
-    before_BT = jnp.pad(jnp.where(spoken_BT, word_of_frame_BT, 0), ((0, 0), (1, 0)))[:, :-1]
-    starts_BT = spoken_BT & (word_of_frame_BT != before_BT)
+    spoken_BT = x.scored_BT & (x.words_BT > 0)
+    before_BT = jnp.pad(jnp.where(spoken_BT, x.words_BT, 0), ((0, 0), (1, 0)))[:, :-1]
+    starts_BT = spoken_BT & (x.words_BT != before_BT)
     # Runs are counted from 1, so there are at most T of them; 0 collects the frames without a word.
     run_BT = jnp.where(spoken_BT, jnp.cumsum(starts_BT, 1), 0)
     exists_BT = jnp.arange(1, run_BT.shape[1] + 1)[None] <= starts_BT.sum(1, keepdims=True)
-    features = [_pool(jnp.where(valid_BT[..., None], as_float(x), 0), run_BT) for x in (text_BTD, *levels)]
-    return _eq2(features[0], tuple(features[1:]), exists_BT, exists_BT, temperature, chunk)
+
+    def pool(x_BTD: Array) -> Array:
+        return _pool(jnp.where(x.in_clip_BT[..., None], as_float(x_BTD), 0), run_BT)
+
+    low, mid, high = map(pool, x.levels)
+    words = ContrastiveInputs(pool(x.text_BTD), (low, mid, high), exists_BT, exists_BT, x.words_BT)
+    return _eq2(words, temperature, chunk)
 
 
-def ha2g(
-    text_BTD: Features,
-    levels: Levels,
-    anchors_BT: Mask,
-    valid_BT: Mask,
-    word_of_frame_BT: Words,
-    *,
-    temperature: float,
-    chunk: int,
-) -> LossValue:
+def ha2g(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums:
     """The loss of HA2G's training code (Liu et al., CVPR 2022), which is not Eq. 2.
 
     Logits are inverse Euclidean distances of unit vectors, without temperature. Text is pulled to the high
     level of its frame (`pull`, 0.2 x cross-entropy) and pushed from the low level (`push`, -0.005 x
     cross-entropy), each against all frames of that level. As there, a frame without a word is an anchor too.
     """
+    valid_BT = x.in_clip_BT
+    text_ND = _unit_rows(x.text_BTD, valid_BT)
 
     def inverse_distance(cosine):
         return 1 / (jnp.sqrt(jnp.maximum(2 - 2 * cosine, MIN_SQUARE)) + 1e-8)
 
-    rule = blockwise.Rule(blockwise.LOG_SUM_EXP, inverse_distance, None, chunk)
-    text_ND = _unit_rows(text_BTD, valid_BT)
-
     def cross_entropy(level_BTD):
         level_ND = _unit_rows(level_BTD, valid_BT)
-        total_N = blockwise.reduce_rows(rule, text_ND, level_ND, valid_BT.ravel())
+        total_N = blockwise_logsumexp(text_ND, level_ND, valid_BT.ravel(), chunk, inverse_distance)
         return (total_N - inverse_distance((text_ND * level_ND).sum(-1))).reshape(valid_BT.shape)
 
-    terms = {"pull": HA2G_PULL * cross_entropy(levels[2]), "push": -HA2G_PUSH * cross_entropy(levels[0])}
+    terms = {"pull": HA2G_PULL * cross_entropy(x.levels[2]), "push": -HA2G_PUSH * cross_entropy(x.levels[0])}
     return masked_loss(terms, valid_BT)
 
 
-def infonce(
-    text_BTD: Features,
-    levels: Levels,
-    anchors_BT: Mask,
-    valid_BT: Mask,
-    word_of_frame_BT: Words,
-    *,
-    temperature: float,
-    chunk: int,
-) -> LossValue:
+def infonce(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums:
     """Symmetric InfoNCE between text and the high level (as CLIP), over the frames in which a word is spoken.
 
     Mean of two cross-entropies: text against all high-level features, and high level against all texts.
     """
-    mask_BT = anchors_BT & valid_BT
-    rule = blockwise.Rule(blockwise.LOG_SUM_EXP, _identity, None, chunk)
-    text_ND = _unit_rows(text_BTD, mask_BT) / math.sqrt(temperature)
-    high_ND = _unit_rows(levels[2], mask_BT) / math.sqrt(temperature)
+    scored_BT, scored_N = x.scored_BT, x.scored_BT.ravel()
+    text_ND = _unit_rows(x.text_BTD, scored_BT) / math.sqrt(temperature)
+    high_ND = _unit_rows(x.levels[2], scored_BT) / math.sqrt(temperature)
     positive_N = (text_ND * high_ND).sum(-1)
-    text_to_high = blockwise.reduce_rows(rule, text_ND, high_ND, mask_BT.ravel()) - positive_N
-    high_to_text = blockwise.reduce_rows(rule, high_ND, text_ND, mask_BT.ravel()) - positive_N
+    text_to_high = blockwise_logsumexp(text_ND, high_ND, scored_N, chunk) - positive_N
+    high_to_text = blockwise_logsumexp(high_ND, text_ND, scored_N, chunk) - positive_N
     terms = {"text_to_high": 0.5 * text_to_high, "high_to_text": 0.5 * high_to_text}
-    return masked_loss({name: term.reshape(mask_BT.shape) for name, term in terms.items()}, mask_BT)
+    return masked_loss({name: term.reshape(scored_BT.shape) for name, term in terms.items()}, scored_BT)
 
 
-def siglip(
-    text_BTD: Features,
-    levels: Levels,
-    anchors_BT: Mask,
-    valid_BT: Mask,
-    word_of_frame_BT: Words,
-    *,
-    temperature: float,
-    chunk: int,
-) -> LossValue:
+def siglip(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums:
     """Sigmoid loss (Zhai et al., ICCV 2023) between text and the high level: each pair is a binary decision.
 
     -sum_j log sigmoid(+-(cos/tau + b)), + for the anchor's own time stamp, b = -10; summed over j, averaged
     over anchors as there. As softplus(-x) = softplus(x) - x, `positive` corrects the sum over all `pairs`.
     """
-    mask_BT = anchors_BT & valid_BT
-    text_ND = _unit_rows(text_BTD, mask_BT) / temperature
-    high_ND = _unit_rows(levels[2], valid_BT)
-    rule = blockwise.Rule(blockwise.SUM_SOFTPLUS, lambda cosine: cosine + SIGLIP_BIAS, None, chunk)
-    pairs_N = blockwise.reduce_rows(rule, text_ND, high_ND, valid_BT.ravel())
+    shape = x.in_clip_BT.shape
+    text_ND = _unit_rows(x.text_BTD, x.scored_BT) / temperature
+    high_ND = _unit_rows(x.levels[2], x.in_clip_BT)
+    pairs_N = blockwise_sum_softplus(text_ND, high_ND, x.in_clip_BT.ravel(), chunk, SIGLIP_BIAS)
     positive_N = (text_ND * high_ND).sum(-1) + SIGLIP_BIAS
-    terms = {"pairs": pairs_N.reshape(mask_BT.shape), "positive": -positive_N.reshape(mask_BT.shape)}
-    return masked_loss(terms, mask_BT)
+    return masked_loss({"pairs": pairs_N.reshape(shape), "positive": -positive_N.reshape(shape)}, x.scored_BT)
 
 
-def none(
-    text_BTD: Features,
-    levels: Levels,
-    anchors_BT: Mask,
-    valid_BT: Mask,
-    word_of_frame_BT: Words,
-    *,
-    temperature: float,
-    chunk: int,
-) -> LossValue:
+def none(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums:
     """No contrastive loss: zero, with nothing counted."""
-    zeros = jnp.zeros(len(valid_BT), jnp.float32)
-    return LossValue(zeros, zeros)
+    zeros = jnp.zeros(len(x.in_clip_BT), jnp.float32)
+    return LossSums(zeros, zeros)

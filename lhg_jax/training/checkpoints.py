@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from lhg_jax.config import CheckpointConfig
+from lhg_jax.training.distributed import all_agree
 from lhg_jax.training.state import TrainState
 from lhg_jax.util.errors import UserError
 from lhg_jax.util.progress import warn
@@ -40,11 +41,11 @@ class Checkpoints:
         )
         self._manager = ocp.CheckpointManager(folder, options=options)
 
-    def is_due(self, step: int) -> bool:
+    def should_save(self, step: int) -> bool:
         """Whether the state after `step` steps is to be saved."""
         return step % self._config.every == 0
 
-    def is_wanted(self, scores: Mapping[str, float]) -> bool:
+    def is_best(self, scores: Mapping[str, float]) -> bool:
         """Whether a state with these scores (none: not evaluated) is the one to use of all so far.
 
         The newest always is, unless `checkpoint.best` asks for the best. Raises `UserError` as `save` does.
@@ -78,20 +79,21 @@ class Checkpoints:
     def restore(self, like: TrainState) -> tuple[TrainState, DataState] | None:
         """The newest state that can be read, laid out as `like` (arrays or shapes); None if there is none.
 
-        A damaged save is named in a warning and the one before it is tried. Raises `UserError` where no save
-        fits.
+        A save that any process cannot read is damaged for all of them: it is named in a warning and the one
+        before it is tried. Raises `UserError` where no save fits.
         """
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore())
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             try:
-                restored = self._manager.restore(step, args=args)
-                return restored["state"], restored["data"]
+                restored, reason = self._manager.restore(step, args=args), ""
             except (ValueError, OSError, KeyError, TypeError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                warn(f"{self._folder / str(step)}: cannot be restored ({reason})")
-                self._damaged.add(step)
+                restored, reason = None, str(error).split("\n")[0] or type(error).__name__
+            if all_agree(restored is not None):
+                return restored["state"], restored["data"]
+            warn(f"{self._folder / str(step)}: cannot be restored ({reason or 'by another process'})")
+            self._damaged.add(step)
         if steps:
             raise UserError(
                 f"{self._folder}: no save fits this run (other model sizes? choose another --workdir)"

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from lhg_jax.config import Processes
-from lhg_jax.util.errors import UserError, handling
+from lhg_jax.util.errors import UserError, signal_handler
+from lhg_jax.util.progress import console, say
 
 
 def connect(processes: Processes, environment: Mapping[str, str] = os.environ) -> None:
@@ -93,24 +95,79 @@ def ending_after(seconds: float, message: str) -> Iterator[None]:
         timer.cancel()
 
 
+def all_agree(yes: bool) -> bool:
+    """Whether every process of the run says yes; every one has to ask."""
+    if jax.process_count() == 1:
+        return yes
+    from jax.experimental import multihost_utils
+
+    return bool(multihost_utils.process_allgather(np.array(yes)).all())
+
+
 class StopRequest:
-    """Turns SIGTERM into an answer that the loop asks for between two steps, the same in all processes."""
+    """Turns Ctrl-C or SIGTERM into an answer that the loop asks for between two steps, the same everywhere.
+
+    A second signal ends the process at once, whatever it is doing.
+    """
 
     def __init__(self):
-        self._requested = False
+        self.signal = 0  # number of the signal that came first
 
     def agreed(self, step: int) -> bool:
         """Whether to stop after `step`. With several processes JAX carries the signal of one to all."""
         if jax.process_count() == 1:
-            return self._requested
+            return bool(self.signal)
         from jax.experimental import multihost_utils
 
         return multihost_utils.reached_preemption_sync_point(step)
 
-    def listening(self) -> contextlib.AbstractContextManager[None]:
-        """Handles SIGTERM while the body runs, where that can be done: alone and in the main thread."""
-        alone = jax.process_count() == 1
-        return handling(signal.SIGTERM, self._request) if alone else contextlib.nullcontext()
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handles both signals while the body runs, where that can be done: in the main thread.
 
-    def _request(self, signum: int, frame: Any) -> None:
-        self._requested = True
+        With several processes SIGTERM is JAX's, and Ctrl-C is turned into it.
+        """
+        if jax.process_count() > 1:
+            with signal_handler(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM)):
+                yield
+        elif threading.current_thread() is threading.main_thread():
+            first = signal_handler(signal.SIGINT, self._note)
+            with first, signal_handler(signal.SIGTERM, self._note), self._watching():
+                yield
+        else:
+            yield
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.signal = self.signal or number
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Answers signals from a thread of its own: the main one may be compiling for minutes."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        thread = threading.Thread(target=_answer, args=(reader,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            os.close(writer)
+            thread.join()
+            os.close(reader)
+
+
+def _answer(reader: int) -> None:
+    """Says that the first signal was heard; ends the process at the second."""
+    heard = 0
+    while data := os.read(reader, 16):
+        for number in data:
+            if number not in (signal.SIGINT, signal.SIGTERM):
+                continue
+            heard += 1
+            if heard == 1:
+                say("stopping after this step, with a save (once more ends at once)")
+                continue
+            console.show_cursor(True)
+            print("error: ended at once; the newest save is whole", file=sys.stderr, flush=True)
+            os._exit(128 + number)

@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-# Dense bfloat16 peak of one device as JAX counts them, FLOP/s, from the vendors' data sheets.
+# Dense bfloat16 peak of one device as JAX counts them, FLOP/s, by its whole `device_kind`: from the vendors'
+# data sheets, half of the figure where a sheet gives one "with sparsity" only.
 PEAKS = {
     "TPU v2": 22.5e12,  # a core
     "TPU v3": 61.5e12,  # a core
@@ -22,22 +23,34 @@ PEAKS = {
     "TPU v5p": 459e12,
     "TPU v6 lite": 918e12,
     "TPU v6e": 918e12,
-    "NVIDIA A100": 312e12,
-    "NVIDIA H100": 989e12,
+    "NVIDIA A100-SXM4-40GB": 312e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA A100-PCIE-40GB": 312e12,
+    "NVIDIA A100 80GB PCIe": 312e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA H100 NVL": 835e12,
     "NVIDIA H200": 989e12,
     "NVIDIA L4": 121e12,
-    "Tesla V100": 125e12,  # float16: it has no bfloat16
+    "NVIDIA L40": 181e12,
+    "NVIDIA L40S": 362e12,
+    "Tesla V100-SXM2-16GB": 125e12,  # float16: it has no bfloat16
+    "Tesla V100-SXM2-32GB": 125e12,
 }
+RECOMPUTED = "recomputed"  # name of the jitted functions that compute again what they could have kept
 
 
 def peak_flops(kind: str) -> float | None:
-    """FLOP/s of a device by its `device_kind`, the longest name that it begins with; None if unknown."""
-    known = [name for name in PEAKS if kind.startswith(name)]
-    return PEAKS[max(known, key=len)] if known else None
+    """FLOP/s of a device by its `device_kind`; None for one that is not in the table."""
+    return PEAKS.get(kind)
 
 
 def count_flops(function: Callable, *args: Any) -> int:
-    """FLOPs (2 per multiply-add) of one call; `args` may be arrays or their shapes."""
+    """FLOPs (2 per multiply-add) of one call; `args` may be arrays or their shapes.
+
+    What a backward pass computes again to save memory does not count where it is a jitted function of the
+    name `RECOMPUTED` (losses/blockwise.py): model FLOPs are those of a device with memory enough.
+    """
     return _count(jax.make_jaxpr(function)(*args).jaxpr)
 
 
@@ -53,6 +66,8 @@ def _count_equation(equation: Any) -> int:
         return 2 * equation.outvars[0].aval.size * math.prod(left[axis] for axis in contracted)
     if name == "conv_general_dilated":
         return _count_convolution(equation)
+    if params.get("name") == RECOMPUTED:
+        return 0
     inner = [_count(jaxpr) for jaxpr in _inner(params)]
     if name == "scan":
         return params["length"] * sum(inner)

@@ -15,6 +15,7 @@ from lhg_jax.metrics.reactivity import Clip, listener_signals, reactivity, swap_
 from lhg_jax.motion import CoefficientSpace, Motion
 from lhg_jax.training.objective import coefficient_groups
 from lhg_jax.training.state import TrainState
+from lhg_jax.training.step import mean_terms
 from lhg_jax.training.trunk_features import TrunkFeatures
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class HeadEvaluation:
     def __init__(self, run: "HeadRun", features: TrunkFeatures, source: RecordSource):
         self._run, self._features, self._source = run, features, source
         self.space: CoefficientSpace = source.space
-        self._loss = jax.jit(lambda params, batch, key: run.loss(params, {}, batch, key)[1][0])
+        self._loss = jax.jit(lambda params, batch, key: mean_terms(run.loss(params, {}, batch, key)[0]))
 
     def __call__(self, state: TrainState) -> dict[str, float]:
         """Metrics of the averaged parameters.

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from lhg_jax.config import HeadConfig
+from lhg_jax.contract import LossSums
 from lhg_jax.models.flow_head import AnyArray, ChunkInputs, FlowHead, correlated_noise, to_components
 from lhg_jax.styles import ATTITUDES, TRAITS
 from lhg_jax.training.step import LossFn
@@ -118,11 +119,15 @@ def make_head_loss(head: FlowHead, constants: dict[str, Any], config: HeadConfig
         velocity_BcK: Any = head.apply(variables, inputs, x_BcK, tau_B, hears_B)
         error_BcK = velocity_BcK - (target_BcK - noise_BcK)
         error_BcK = jnp.where(batch.seen[..., None], error_BcK, 0.0)
-        velocity = jnp.mean(jnp.square(error_BcK))
         # The frame before the chunk is given: there the error is zero.
-        change = jnp.mean(jnp.square(jnp.diff(error_BcK, axis=1, prepend=0.0)))
-        loss = velocity + config.change_weight * change
-        return loss, ({"velocity": velocity, "change": change, "loss": loss}, batch_stats)
+        change_BcK = jnp.diff(error_BcK, axis=1, prepend=0.0)
+        counts_B = jnp.full(size, float(frames * components))
+        terms = {
+            name: LossSums(jnp.square(part_BcK).sum((1, 2)), counts_B)
+            for name, part_BcK in (("velocity", error_BcK), ("change", change_BcK))
+        }
+        sums_B = terms["velocity"].sums + config.change_weight * terms["change"].sums
+        return jax.tree.map(jnp.sum, (LossSums(sums_B, counts_B, terms),)), batch_stats
 
     return loss_fn
 

@@ -5,7 +5,6 @@ The clips should be of speakers that the trunk was not trained on: its residuals
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,24 +16,23 @@ from lhg_jax.generative import ListenerHead
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener
 from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, example_inputs, with_components
 from lhg_jax.styles import TABLE
-from lhg_jax.training.checkpoints import Checkpoints
 from lhg_jax.training.compiler import compiler_options
 from lhg_jax.training.head_evaluation import HeadEvaluation
 from lhg_jax.training.head_loss import ChunkStream, make_head_loss, principal_components
-from lhg_jax.training.identity import check_same_run, run_identity, write_settings
+from lhg_jax.training.hooks import Save
+from lhg_jax.training.identity import run_identity, write_settings
 from lhg_jax.training.listener_file import NAME
-from lhg_jax.training.logs import StepLog, open_writer
-from lhg_jax.training.loop import Summary, run_steps
+from lhg_jax.training.loop import Summary, open_workdir, run_with_hooks
 from lhg_jax.training.optimizer import make_optimizer
 from lhg_jax.training.sharding import make_mesh, on_host, replicated
 from lhg_jax.training.state import INIT_STREAM, STEP_STREAM, TrainState
 from lhg_jax.training.step import update
 from lhg_jax.training.trunk_features import TrunkFeatures, fingerprint, trunk_features
-from lhg_jax.training.visualise import Samples
+from lhg_jax.training.visualise import DrawFrames
 from lhg_jax.util.errors import UserError
 
 
-def train_head(config: TrainConfig, workdir: Path) -> Summary:
+def train_head(config: TrainConfig, workdir: Path, draw_frames: DrawFrames | None = None) -> Summary:
     """Runs a configuration whose model is a flow head, from its newest save in `workdir` or from scratch."""
     if not config.start.listener:
         raise UserError("a flow head needs a trained listener (--config.start.listener=FILE)")
@@ -43,39 +41,24 @@ def train_head(config: TrainConfig, workdir: Path) -> Summary:
     held_out = open_source(config.data.evaluation) if config.data.evaluation else None
     trunk.require_features(config.data.train, source.features, "prepare clips like the trunk's")
     identity = run_identity(config, source, held_out, trunk=fingerprint(trunk_file, trunk, source))
-    check_same_run(identity, workdir)
-    features = trunk_features(workdir / "trunk" / "train", trunk, trunk_file, source)
-    valid = trunk_features(workdir / "trunk" / "valid", trunk, trunk_file, held_out) if held_out else None
-    run = HeadRun(config, trunk, features)
-    if valid and held_out:
-        run.evaluation = HeadEvaluation(run, valid, held_out)
-    stream = run.stream()
-    checkpoints = Checkpoints(workdir, config.checkpoint)
-    try:
-        state = run.fresh_state()
+    with open_workdir(config, identity, workdir) as checkpoints:
+        features = trunk_features(workdir / "trunk" / "train", trunk, trunk_file, source)
+        run = HeadRun(config, trunk, features)
+        if held_out:
+            valid = trunk_features(workdir / "trunk" / "valid", trunk, trunk_file, held_out)
+            run.evaluation = HeadEvaluation(run, valid, held_out)
+        state, stream = run.fresh_state(), run.stream()
         if (restored := checkpoints.restore(jax.eval_shape(lambda: state))) is not None:
             state, place = restored
             stream.set_state(place)
         if int(state.step) < config.train.steps:
             write_settings(config, identity, workdir)
-        listener = HeadFile(workdir, run, trunk_file, source)
-        log = StepLog(
-            batch_size=config.train.batch_size, max_skipped=config.train.max_skipped, flops=0.0, peak=None
-        )
-        writer = open_writer(workdir, int(state.step))
-        try:
-            samples = Samples(workdir, writer)
-            # Run, stream and file have the methods of the first stage's.
-            steps: Any = run_steps
-            return steps(run, state, stream, checkpoints, listener, log, writer, samples)
-        finally:
-            writer.close()
-    finally:
-        checkpoints.close()
+        save = Save(checkpoints, HeadFile(workdir, run, trunk_file, source), stream)
+        return run_with_hooks(run, state, stream, save, workdir, draw_frames)
 
 
 class HeadRun:
-    """The compiled step and evaluation of a flow head; what `loop.run_steps` needs of a `setup.Run`."""
+    """The compiled step and evaluation of a flow head; what the loop needs (`loop.Steps`)."""
 
     evaluation: HeadEvaluation | None = None
 
@@ -99,6 +82,13 @@ class HeadRun:
     def _step(self, state, batch, key):
         ema = self.config.optimizer.ema_decay
         return update(state, batch, key, loss_fn=self.loss, optimizer=self.optimizer, ema_decay=ema)
+
+    def flops(self) -> int:
+        """Not counted."""
+        return 0
+
+    def peak_flops(self) -> None:
+        """Without a count no share of it is shown."""
 
     def stream(self, features: TrunkFeatures | None = None, size: int | None = None) -> ChunkStream:
         """Batches of chunks of the training clips, or of others."""

@@ -1,27 +1,43 @@
-"""What a run writes for people and scripts: metrics.jsonl, TensorBoard, a progress bar (process 0 alone)."""
+"""Metrics of a run: what steps report, gathered into lines, and the files that scripts read."""
 
 import collections
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jaxtyping import UInt8
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lhg_jax.training.step import Metrics
+from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError
-from lhg_jax.util.progress import console, warn
+from lhg_jax.util.progress import warn
 
 COUNTERS = ("skipped", "skipped_in_a_row")
+SECONDS = ("data_s", "step_s", "save_s", "eval_s")  # compilation is counted apart, as `compile_s`
 
 
-class NoWriter:
-    """Takes what `MetricsWriter` takes and writes nothing, in all processes but the first."""
+@runtime_checkable
+class MetricsWriter(Protocol):
+    """Takes metrics and pictures of a run."""
+
+    def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
+        """Takes the metrics `values` of `kind` ("train" or "eval") after `step` steps; nothing if empty."""
+
+    def image(self, step: int, name: str, image: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Takes a picture."""
+
+    def close(self) -> None:
+        """Writes what is left."""
+
+
+class NullWriter:
+    """Writes nothing, in all processes but the first."""
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         """Nothing."""
@@ -33,24 +49,29 @@ class NoWriter:
         """Nothing."""
 
 
-class MetricsWriter(NoWriter):
-    """Appends a JSON object a line to metrics.jsonl; TensorBoard, where installed, gets the same numbers."""
+class JsonLinesWriter:
+    """Appends a JSON object a line to metrics.jsonl; TensorBoard, where installed, gets the same numbers.
+
+    What is not finite is `null` there: JSON has no NaN.
+    """
 
     def __init__(self, workdir: Path, step: int):
         """Lines after `step`, written by a run that ended between two saves, are dropped, and half lines."""
         self._path = workdir / "metrics.jsonl"
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step]
-        self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        with replacing(self._path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self._board = _tensorboard(workdir, step)
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
-        """Writes the metrics `values` of `kind` ("train" or "eval") after `step` steps; nothing if empty."""
+        """As `MetricsWriter` says."""
         if not values:
             return
         numbers = {name: float(f"{float(value):.9g}") for name, value in values.items()}  # all of a float32
+        row = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "kind": kind, **numbers}) + "\n")
+            file.write(json.dumps({"step": step, "kind": kind, **row}, allow_nan=False) + "\n")
         if self._board:
             for name, value in numbers.items():
                 self._board.add_scalar(f"{kind}/{name}", value, step)
@@ -61,18 +82,18 @@ class MetricsWriter(NoWriter):
             self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Flushes what is left."""
+        """Writes what is left."""
         if self._board:
             self._board.close()
 
 
-def open_writer(workdir: Path, step: int) -> NoWriter:
+def open_writer(workdir: Path, step: int) -> MetricsWriter:
     """The writer of this process."""
-    return NoWriter() if jax.process_index() else MetricsWriter(workdir, step)
+    return NullWriter() if jax.process_index() else JsonLinesWriter(workdir, step)
 
 
 class StepLog:
-    """Metrics and times of the steps since the last line; metrics are read while the next step runs."""
+    """Metrics and times of the steps since the last summary; metrics are read while the next step runs."""
 
     def __init__(self, *, batch_size: int, max_skipped: int, flops: float, peak: float | None):
         """`flops` of a step; `peak` FLOP/s of all devices together, None where it is not known."""
@@ -91,12 +112,17 @@ class StepLog:
         self._seconds[name] += seconds
         self.total_s[name] += seconds
 
-    def add(self, metrics: Metrics | None) -> None:
+    def add(self, metrics: Metrics) -> None:
         """Takes the metrics of the step just sent off, and waits for those of the one before.
 
         Raises `UserError` after too many skipped updates in a row.
         """
-        waiting, self._waiting = self._waiting, metrics
+        self.flush()
+        self._waiting = metrics
+
+    def flush(self) -> None:
+        """Waits for the metrics of the last step. Raises `UserError` as `add` does."""
+        waiting, self._waiting = self._waiting, None
         if waiting is None:
             return
         values = {name: float(value) for name, value in jax.device_get(waiting).items()}
@@ -107,37 +133,24 @@ class StepLog:
             )
         self._history.append(values)
 
-    def line(self) -> dict[str, float]:
-        """Means since the last line (counters: last values), seconds of each kind, clips/s and MFU.
+    def summary(self) -> dict[str, float]:
+        """Means since the last one (counters: last values), seconds of each kind, clips/s and MFU.
 
         `step_s` holds the wait for the devices; MFU is of the time in steps and waits for data.
         """
         with self.measure("step_s"):
-            self.add(None)
+            self.flush()
         values = {name: float(np.mean([row[name] for row in self._history])) for name in self._history[0]}
         values |= {name: self._history[-1][name] for name in COUNTERS}
-        seconds = dict.fromkeys(("data_s", "step_s", "save_s", "eval_s"), 0.0) | self._seconds
+        seconds = {name: self._seconds[name] for name in SECONDS}
         steps = len(self._history)
         values |= seconds | {"clips_per_s": steps * self._batch_size / max(sum(seconds.values()), 1e-9)}
         if self._peak:
-            busy_s = max(seconds["data_s"] + seconds["step_s"], 1e-9)
-            values["mfu"] = steps * self._flops / busy_s / self._peak
+            working_s = max(seconds["data_s"] + seconds["step_s"], 1e-9)
+            values["mfu"] = steps * self._flops / working_s / self._peak
         self._history.clear()
         self._seconds.clear()
         return values
-
-
-def progress_bar() -> Progress:
-    """A bar whose task has the field `status`, e.g. loss and clips/s; hidden in all processes but one."""
-    return Progress(
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[status]}"),
-        console=console,
-        disable=jax.process_index() > 0,
-    )
 
 
 def _step_of(line: str) -> float:

@@ -10,15 +10,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from lhg_jax.config import AugmentConfig
 from lhg_jax.contract import Batch
 
-Perturb = Callable[[Batch, Float[Array, "coeff"], PRNGKeyArray], Batch]
+AddNoise = Callable[[Batch, Float[Array, "coeff"], PRNGKeyArray], Batch]
 
 
-def unchanged(batch: Batch, std_C: Float[Array, "coeff"], key: PRNGKeyArray) -> Batch:
+def no_noise(batch: Batch, std_C: Float[Array, "coeff"], key: PRNGKeyArray) -> Batch:
     """The batch as it is."""
     return batch
 
 
-def make_noise(config: AugmentConfig) -> Perturb:
+def make_noise(config: AugmentConfig) -> AddNoise:
     """Adds Gaussian noise in units of each coefficient's deviation `std_C` over the training set.
 
     `coefficient_noise` reaches what the model sees (the speaker's motion and the listener's frame 0),
@@ -26,9 +26,9 @@ def make_noise(config: AugmentConfig) -> Perturb:
     or the other is not seen stay as they are.
     """
     if not (config.label_noise or config.coefficient_noise):
-        return unchanged
+        return no_noise
 
-    def perturb(batch: Batch, std_C: Float[Array, "coeff"], key: PRNGKeyArray) -> Batch:
+    def add_noise(batch: Batch, std_C: Float[Array, "coeff"], key: PRNGKeyArray) -> Batch:
         features, listener_BTC = batch.features, batch.listener_motion
         speaker, label = jax.random.split(key)
         seen_BT1 = features.speaker_seen[..., None]
@@ -43,4 +43,4 @@ def make_noise(config: AugmentConfig) -> Perturb:
             batch, features=features.replace(speaker_motion=speaker_BTC), listener_motion=listener_BTC
         )
 
-    return perturb
+    return add_noise

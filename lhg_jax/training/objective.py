@@ -1,33 +1,27 @@
 """L = L_dec + lambda L_const from the registry of losses, and the metrics of an evaluation."""
 
-import inspect
-from collections.abc import Callable, Mapping
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from lhg_jax.config import LossConfig
-from lhg_jax.contract import Batch, ListenerOutput
-from lhg_jax.losses import CONTRASTIVE, MOTION, LossValue
+from lhg_jax.contract import Batch, ListenerOutput, LossSums
+from lhg_jax.losses import ContrastiveInputs, MotionInputs, check_options, find_loss
 from lhg_jax.motion import CoefficientSpace
-from lhg_jax.training.step import Metrics, Objective
-from lhg_jax.util.errors import UserError
+from lhg_jax.training.step import Objective
 
 
 def losses(
     output: ListenerOutput, batch: Batch, config: LossConfig, space: CoefficientSpace
-) -> tuple[LossValue, LossValue]:
+) -> tuple[LossSums, LossSums]:
     """(L_dec, L_const) per example of a batch."""
-    motion = MOTION[config.motion](
-        output.motion, batch.listener_motion, batch.listener_seen, space, **config.motion_options
+    motion = find_loss("motion", config.motion)(
+        MotionInputs(output.motion, batch.listener_motion, batch.listener_seen, space),
+        **config.motion_options,
     )
-    contrastive = CONTRASTIVE[config.contrastive](
-        output.text,
-        output.levels,
-        output.anchors,
-        batch.features.in_clip,
-        batch.features.word_index,
+    in_clip_BT, words_BT = batch.features.in_clip, batch.features.word_index
+    contrastive = find_loss("contrastive", config.contrastive)(
+        ContrastiveInputs(output.text, output.levels, output.anchors, in_clip_BT, words_BT),
         temperature=config.temperature,
         chunk=config.chunk,
         **config.contrastive_options,
@@ -35,31 +29,23 @@ def losses(
     return motion, contrastive
 
 
-def check_loss(kind: str, name: str, options: Mapping[str, float], registry: Mapping[str, Callable]) -> None:
-    """Raises `UserError` for a loss or one of its options that does not exist."""
-    if name not in registry:
-        raise UserError(f"loss.{kind}: no loss {name!r} (there are {', '.join(registry)})")
-    known = [
-        p.name for p in inspect.signature(registry[name]).parameters.values() if p.kind is p.KEYWORD_ONLY
-    ]
-    for option in options:
-        if option not in known:
-            raise UserError(f"loss.{kind}_options: {name!r} has no option {option!r} (it has {known})")
-
-
 def make_objective(config: LossConfig, space: CoefficientSpace) -> Objective:
-    """The function that training minimises. Raises `UserError` for a name or option not in the registry."""
-    check_loss("motion", config.motion, config.motion_options, MOTION)
-    check_loss("contrastive", config.contrastive, config.contrastive_options, CONTRASTIVE)
+    """The parts of the loss that training minimises, L_dec and lambda L_const, with terms for the log.
 
-    def objective(output: ListenerOutput, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
+    Raises `UserError` for a loss or an option that does not exist.
+    """
+    check_options("motion", config.motion, config.motion_options)
+    check_options("contrastive", config.contrastive, config.contrastive_options)
+    weight = config.contrastive_weight
+
+    def objective(output: ListenerOutput, batch: Batch) -> tuple[LossSums, ...]:
         motion, contrastive = losses(output, batch, config, space)
-        loss = motion.mean()
-        metrics = {"L_dec": loss, **motion.term_means()}
-        if config.contrastive_weight > 0:
-            loss += config.contrastive_weight * contrastive.mean()
-            metrics["L_const"] = contrastive.mean()
-        return loss, metrics
+        terms = {"L_dec": LossSums(motion.sums, motion.counts), **motion.terms}
+        decoded = LossSums(motion.sums, motion.counts, terms)
+        if weight <= 0:
+            return (decoded,)
+        unweighted = LossSums(contrastive.sums, contrastive.counts)
+        return decoded, LossSums(weight * contrastive.sums, contrastive.counts, {"L_const": unweighted})
 
     return objective
 
@@ -74,9 +60,9 @@ def measure(
     `exp_motion_target` and `pose_motion_target` says how lively the listener is (1: as the real one).
     """
     motion, contrastive = losses(output, batch, config, space)
-    sums = {"L_dec": (motion.values, motion.count)}
+    sums = {"L_dec": (motion.sums, motion.counts)}
     if config.contrastive_weight > 0:
-        sums["L_const"] = (contrastive.values, contrastive.count)
+        sums["L_const"] = (contrastive.sums, contrastive.counts)
     scored_BT = batch.listener_seen.at[:, 0].set(False)  # frame 0 is given
     for name, columns in coefficient_groups(space).items():
         predicted_BTC, target_BTC = output.motion[..., columns], batch.listener_motion[..., columns]

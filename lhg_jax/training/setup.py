@@ -1,7 +1,6 @@
 """The compiled parts of a run: model, optimiser, step and evaluation on a mesh of devices."""
 
 import functools
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -9,17 +8,17 @@ import numpy as np
 from jax.sharding import Mesh
 
 from lhg_jax.config import StartConfig, TrainConfig
-from lhg_jax.contract import Batch
+from lhg_jax.contract import Example
 from lhg_jax.data.pipeline import crop
 from lhg_jax.data.records import RecordSource
 from lhg_jax.data.schema import stack
 from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.models.listener import Listener, ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener
-from lhg_jax.motion import CoefficientSpace
 from lhg_jax.training.compiler import compiler_options
 from lhg_jax.training.evaluation import Evaluation
 from lhg_jax.training.flops import count_flops, peak_flops
+from lhg_jax.training.identity import check_clips
 from lhg_jax.training.noise import make_noise
 from lhg_jax.training.objective import make_objective
 from lhg_jax.training.optimizer import make_optimizer
@@ -35,25 +34,27 @@ def build_model(config: ListenerConfig | ViCoConfig) -> nn.Module:
     return ViCoListener(config) if isinstance(config, ViCoConfig) else Listener(config)
 
 
-class Run:
-    """What `config` says, ready to be called."""
+class TrainingSetup:
+    """What `config` says, ready to be called on the clips of `source` and `held_out`."""
 
-    def __init__(self, config: TrainConfig, space: CoefficientSpace, held_out: RecordSource | None):
-        """Raises `UserError` for settings that do not fit together."""
+    def __init__(self, config: TrainConfig, source: RecordSource, held_out: RecordSource | None):
+        """Raises `UserError` for settings and data that do not fit together."""
         assert not isinstance(config.model, FlowHeadConfig)  # training/head_stage.py's
         check_batch(config)
-        self.config = config
+        check_clips(config, source, held_out)
+        check_best(config)
+        self.config, self.source, self.held_out = config, source, held_out
         self.mesh: Mesh = make_mesh(config.train.fsdp)
         self.model = build_model(config.model)
         self.optimizer = make_optimizer(config.optimizer, config.train.steps)
         self._train_step = functools.partial(
             train_step,
             model=self.model,
-            objective=make_objective(config.loss, space),
+            objective=make_objective(config.loss, source.space),
             optimizer=self.optimizer,
             ema_decay=config.optimizer.ema_decay,
             micro_batches=config.train.micro_batches,
-            perturb=make_noise(config.augment),
+            add_noise=make_noise(config.augment),
         )
         options = compiler_options(self.mesh.devices.flat[0].platform)
         self.step = jax.jit(self._laid_out_step, donate_argnums=0, compiler_options=options)
@@ -65,23 +66,25 @@ class Run:
         )
         self.key = make_key()
 
-    def fresh_state(self, source: RecordSource) -> TrainState:
+    def init_state(self) -> TrainState:
         """The state before the first step, spread over the mesh. Raises `UserError` for unfit weights."""
         if self.config.start == StartConfig():
-            return create_sharded(self._creator(source), self.mesh)
-        found = start_variables(self.config, source.features, self.abstract_state(source).eval_variables)
-        return with_variables(create_sharded(self._creator(source), self.mesh), found, self.mesh)
+            return create_sharded(self._create_state, self.mesh)
+        found = start_variables(self.config, self.source.features, self.abstract_state().eval_variables)
+        return with_variables(create_sharded(self._create_state, self.mesh), found, self.mesh)
 
-    def abstract_state(self, source: RecordSource) -> TrainState:
+    def abstract_state(self) -> TrainState:
         """Shapes and layout of the state, to restore a save into."""
-        return abstract_sharded(self._creator(source), self.mesh)
+        return abstract_sharded(self._create_state, self.mesh)
 
-    def flops(self, source: RecordSource) -> int:
-        """Model FLOPs of one step, without what `remat` computes twice."""
-        batch = self._example(source, self.config.train.batch_size)
-        return count_flops(self._train_step, self.abstract_state(source), batch, self.key)
+    def flops(self) -> int:
+        """Model FLOPs of one step, whatever is computed twice to save memory (`remat`, micro-batches)."""
+        size = self.config.train.batch_size
+        batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), self._example)
+        step = functools.partial(self._train_step, micro_batches=1)
+        return count_flops(step, self.abstract_state(), batch, self.key)
 
-    def peak(self) -> float | None:
+    def peak_flops(self) -> float | None:
         """FLOP/s of all devices together; None where it is not known."""
         peak = peak_flops(self.mesh.devices.flat[0].device_kind)
         return peak and peak * self.mesh.size
@@ -94,17 +97,16 @@ class Run:
             (state_sharding(self.mesh, state), jax.tree.map(lambda _: replicated(self.mesh), metrics)),
         )
 
-    def _creator(self, source: RecordSource) -> Callable[[], TrainState]:
-        """`source` gives shapes and motion statistics."""
-        example = stack([crop(source[0], 0, self.config.data.crop_frames)])
-        mean, std = (np.asarray(x, np.float32) for x in (source.metadata.mean, source.metadata.std))
+    def _create_state(self) -> TrainState:
+        """The data give shapes and motion statistics."""
+        mean, std = (np.asarray(x, np.float32) for x in (self.source.metadata.mean, self.source.metadata.std))
         seed = self.config.train.seed
-        return functools.partial(init_state, self.model, self.optimizer, example, seed, mean, std)
+        return init_state(self.model, self.optimizer, stack([self._example]), seed, mean, std)
 
-    def _example(self, source: RecordSource, size: int) -> Batch:
-        """Shapes of a batch."""
-        example = crop(source[0], 0, self.config.data.crop_frames)
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), example)
+    @functools.cached_property
+    def _example(self) -> Example:
+        """A crop."""
+        return crop(self.source[0], 0, self.config.data.crop_frames)
 
 
 def check_batch(config: TrainConfig) -> None:

@@ -1,6 +1,8 @@
 """One training step and one evaluation step, as free functions without jit, mesh or logging."""
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +12,15 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lhg_jax.contract import Batch
-from lhg_jax.training.noise import Perturb, unchanged
+from lhg_jax.contract import Batch, LossSums
+from lhg_jax.training.noise import AddNoise, no_noise
 from lhg_jax.training.state import PyTree, TrainState
 
 Metrics = dict[str, Float[Array, ""]]
-Objective = Callable[[PyTree, Batch], tuple[Float[Array, ""], Metrics]]
-# (params, batch_stats, batch, key) -> loss, (metrics with the loss, batch_stats)
-LossFn = Callable[..., tuple[Float[Array, ""], tuple[Metrics, PyTree]]]
+# The loss is the sum of the means of its parts, each over its own items; their terms go to the log.
+Losses = tuple[LossSums, ...]
+Objective = Callable[[PyTree, Batch], Losses]
+LossFn = Callable[..., tuple[Losses, PyTree]]  # (params, batch_stats, batch, key) -> losses, batch_stats
 
 
 def train_step(
@@ -31,7 +34,7 @@ def train_step(
     ema_decay: float,
     micro_batches: int = 1,
     remat: bool = False,
-    perturb: Perturb = unchanged,
+    add_noise: AddNoise = no_noise,
 ) -> tuple[TrainState, Metrics]:
     """One update of all parameters on one global batch.
 
@@ -42,17 +45,17 @@ def train_step(
       batch: crops with leading axis B.
       key: of the run; dropout and noise draw from `fold_in(fold_in(key, state.step), micro-batch)`.
       model: called as `model(features, first_frame, train=True)`.
-      objective: (model output, batch) -> (loss, metrics).
+      objective: (model output, batch) -> parts of the loss.
       optimizer: of `optimizer.make_optimizer`.
       ema_decay: weight of the old average, in [0, 1); less in the first steps, `ema_weight`.
       micro_batches: divides B; see `gradient`.
       remat: see `loss_function`.
-      perturb: of `noise.make_noise`.
+      add_noise: of `noise.make_noise`.
 
     Returns:
-      The state after the step, and the metrics of the objective with `loss`, `grad_norm` and both counters.
+      The state after the step, and the means of all terms with `loss`, `grad_norm` and both counters.
     """
-    loss_fn = loss_function(model, objective, state.constants, perturb, remat)
+    loss_fn = loss_function(model, objective, state.constants, add_noise, remat)
     return update(
         state,
         batch,
@@ -104,9 +107,9 @@ def update(
 
 
 def loss_function(
-    model: nn.Module, objective: Objective, constants: PyTree, perturb: Perturb, remat: bool
+    model: nn.Module, objective: Objective, constants: PyTree, add_noise: AddNoise, remat: bool
 ) -> LossFn:
-    """The loss of one (micro-)batch as a function of the parameters.
+    """The losses of one (micro-)batch, summed over its clips, as a function of the parameters.
 
     With `remat` only what convolutions and matrix products return is kept for the backward pass; norms,
     activations and masks, which fill most of the memory and cost little time, are computed again.
@@ -114,7 +117,7 @@ def loss_function(
 
     def loss_fn(params, batch_stats, batch, key):
         noise, dropout = jax.random.split(key)
-        batch = perturb(batch, constants["motion_scale"]["std"], noise)
+        batch = add_noise(batch, constants["motion_scale"]["std"], noise)
         output, updates = model.apply(
             {"params": params, "batch_stats": batch_stats, "constants": constants},
             batch.features,
@@ -123,8 +126,8 @@ def loss_function(
             mutable=["batch_stats"],
             rngs={"dropout": dropout},
         )
-        loss, metrics = objective(output, batch)
-        return loss, ({**metrics, "loss": loss}, updates["batch_stats"])
+        losses = jax.tree.map(jnp.sum, objective(output, batch))
+        return losses, updates["batch_stats"]
 
     return jax.checkpoint(loss_fn, policy=_is_product) if remat else loss_fn
 
@@ -138,35 +141,66 @@ def gradient(
 ) -> tuple[PyTree, Metrics, PyTree]:
     """Gradient, metrics and batch statistics after `batch`, which is seen in `parts` micro-batches.
 
-    Gradients and metrics are means over micro-batches, one of which holds every `parts`-th clip, so that each
-    device keeps the clips it has. That equals the whole batch's for losses that are means over clips of equal
-    length. Batch norms see one micro-batch at a time, and contrastive negatives come from it alone.
+    A micro-batch holds every `parts`-th clip, so that each device keeps the clips it has. Its sums are
+    divided by the whole batch's counts: each frame weighs as much as in one big batch. Batch norms see one
+    micro-batch at a time, and contrastive negatives come from it alone.
     """
+    split = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+    numbered = (jnp.arange(parts), split)
+    counts = None if parts == 1 else _counts(loss_fn, params, batch_stats, numbered, key)
 
     def one(batch_stats, indexed):
         number, part = indexed
-        grads, (metrics, new_stats) = jax.grad(loss_fn, has_aux=True)(
-            params, batch_stats, part, jax.random.fold_in(key, number)
-        )
-        return new_stats, (grads, metrics)
+
+        def loss(params):
+            losses, new_stats = loss_fn(params, batch_stats, part, jax.random.fold_in(key, number))
+            return _sum_of_means(losses, counts), (losses, new_stats)
+
+        grads, (losses, new_stats) = jax.grad(loss, has_aux=True)(params)
+        return new_stats, (grads, losses)
 
     if parts == 1:
-        batch_stats, (grads, metrics) = one(batch_stats, (0, batch))
-        return grads, metrics, batch_stats
+        batch_stats, (grads, losses) = one(batch_stats, (0, batch))
+        return grads, mean_terms(losses), batch_stats
 
     def add(carry, indexed):
         batch_stats, total = carry
         batch_stats, new = one(batch_stats, indexed)
         return (batch_stats, jax.tree.map(jnp.add, total, new)), None
 
-    every = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
-    first = jax.tree.map(lambda x: x[0], every)
-    zeros = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one, batch_stats, (0, first))[1]
-    )
-    (batch_stats, total), _ = jax.lax.scan(add, (batch_stats, zeros), (jnp.arange(parts), every))
-    grads, metrics = jax.tree.map(lambda x: x / parts, total)
-    return grads, metrics, batch_stats
+    first = jax.tree.map(lambda x: x[0], numbered)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one, batch_stats, first)[1])
+    (batch_stats, (grads, losses)), _ = jax.lax.scan(add, (batch_stats, zeros), numbered)
+    return grads, mean_terms(losses), batch_stats
+
+
+def _counts(
+    loss_fn: LossFn, params: PyTree, batch_stats: PyTree, numbered: PyTree, key: PRNGKeyArray
+) -> list[Array]:
+    """Items of each part of the loss in all micro-batches.
+
+    They follow from masks alone: XLA drops the rest of this forward pass, of which nothing is used.
+    """
+
+    def count(_, indexed):
+        number, part = indexed
+        losses, _ = loss_fn(params, batch_stats, part, jax.random.fold_in(key, number))
+        return None, [loss.counts for loss in losses]
+
+    return jax.tree.map(jnp.sum, jax.lax.scan(count, None, numbered)[1])
+
+
+def mean_terms(losses: Losses) -> Metrics:
+    """Mean of every term, and the loss itself."""
+    terms = {name: mean for loss in losses for name, mean in loss.term_means().items()}
+    return {**terms, "loss": _sum_of_means(losses)}
+
+
+def _sum_of_means(losses: Losses, counts: list[Array] | None = None) -> Float[Array, ""]:
+    """The loss; with `counts` of a whole batch, the share of its part that `losses` are of."""
+    counts = [loss.counts for loss in losses] if counts is None else counts
+    means = (loss.sums / jnp.maximum(n, 1) for loss, n in zip(losses, counts, strict=True))
+    return functools.reduce(operator.add, means)
 
 
 def ema_weight(step: Array, decay: float) -> Float[Array, ""]:

@@ -1,7 +1,7 @@
-"""Pictures of what the listener does, made in the background while training goes on: curves and frames."""
+"""Pictures of what the listener does, made in the background while training goes on."""
 
 import concurrent.futures
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,43 +9,57 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax.motion import FRAME_RATE, LANDMARK, CoefficientSpace
-from lhg_jax.training.logs import NoWriter
+from lhg_jax.motion import FRAME_RATE, LANDMARK, CoefficientSpace, Motion
+from lhg_jax.training.logs import MetricsWriter
 from lhg_jax.util.errors import UserError
 from lhg_jax.util.progress import warn
 
 Image = UInt8[np.ndarray, "height width 3"]
 Values = Float[np.ndarray, "frames coeff"]
-SHEET_FRAMES = 8
+# (video to write, predicted and true motion, their space) -> pictures of the liveliest moments
+DrawFrames = Callable[[Path, Values, Values, CoefficientSpace], Image]
+# Least half height of a panel: drift and noise smaller than this are not blown up to look like a nod.
+LEAST_DEG, LEAST_ACTION, LEAST_EXP = 5.0, 0.25, 0.1
 
 
-class Samples:
+class SamplePictures:
     """Draws predicted and true motion of one clip: in TensorBoard, and as `samples/step_N.mp4`.
 
-    Needs matplotlib for the curves and the extra `pipeline` for the frames; what cannot be drawn is said once
-    and left out. One picture is made at a time, and a step that comes meanwhile gets none.
+    One picture is made at a time; a step that comes meanwhile gets none, with a warning, but for the last one
+    of the run, which waits. Curves need matplotlib; what cannot be drawn is said once and left out.
     """
 
-    def __init__(self, workdir: Path, writer: NoWriter):
-        self._folder, self._writer = workdir / "samples", writer
-        self._render: Callable[[Values], Iterator[Image]] | None = None
+    def __init__(self, workdir: Path, writer: MetricsWriter, draw_frames: DrawFrames | None):
+        self._folder, self._writer, self._frames = workdir / "samples", writer, draw_frames
         self._pool = concurrent.futures.ThreadPoolExecutor(1)
         self._work: concurrent.futures.Future | None = None
         self._said: set[str] = set()
 
-    def __enter__(self) -> "Samples":
+    def __enter__(self) -> "SamplePictures":
         return self
 
     def __exit__(self, *_: Any) -> None:
         """Waits for the picture in progress."""
+        self._finish()
         self._pool.shutdown()
+
+    def show(
+        self, step: int, predicted: Values, target: Values, space: CoefficientSpace, *, last: bool = False
+    ) -> None:
+        """Starts to draw the motions after `step` steps; process 0 alone does."""
+        if jax.process_index():
+            return
+        if self._work and not self._work.done() and not last:
+            warn(f"no picture of step {step}: the one before is still being drawn (train.sample_every)")
+            return
+        self._finish()
+        self._work = self._pool.submit(self._draw, step, predicted, target, space)
+
+    def _finish(self) -> None:
+        """Waits for the picture in progress, and says what went wrong with it."""
         if self._work and (error := self._work.exception()):
             warn(f"sample clip: {error!r}")
-
-    def show(self, step: int, predicted: Values, target: Values, space: CoefficientSpace) -> None:
-        """Starts to draw the motions after `step` steps; process 0 alone does."""
-        if jax.process_index() == 0 and (self._work is None or self._work.done()):
-            self._work = self._pool.submit(self._draw, step, predicted, target, space)
+        self._work = None
 
     def _draw(self, step: int, predicted: Values, target: Values, space: CoefficientSpace) -> None:
         tasks = {"curves": self._draw_curves, "frames": self._draw_frames}
@@ -58,58 +72,53 @@ class Samples:
                 self._said.add(name)
 
     def _draw_curves(self, step: int, predicted: Values, target: Values, space: CoefficientSpace) -> None:
-        self._writer.image(step, "sample/curves", curves(predicted, target, space))
+        self._writer.image(step, "sample/curves", curves(predicted, target, space, f"after {step} steps"))
 
     def _draw_frames(self, step: int, predicted: Values, target: Values, space: CoefficientSpace) -> None:
-        from lhg_jax.media import VideoWriter
-
-        if space != LANDMARK:
-            raise UserError(f"no renderer for space {space.name!r}")
-        if self._render is None:
-            self._render = portrait_renderer()
-        frames = [
-            np.concatenate(pair, axis=1) for pair in zip(*map(self._render, (predicted, target)), strict=True)
-        ]
-        chosen = np.linspace(0, len(frames) - 1, SHEET_FRAMES).astype(int)
-        self._writer.image(step, "sample/frames", np.concatenate([frames[i] for i in chosen], axis=0))
-        height, width = frames[0].shape[:2]
-        path = self._folder / f"step_{step:06d}.mp4"
-        with VideoWriter(path, width, height, np.arange(len(frames)) / FRAME_RATE) as video:
-            for frame in frames:
-                video.write(frame)
+        if self._frames is not None:
+            video = self._folder / f"step_{step:06d}.mp4"
+            self._writer.image(step, "sample/frames", self._frames(video, predicted, target, space))
 
 
-def portrait_renderer() -> Callable[[Values], Iterator[Image]]:
-    """Motion -> frames of the demo's portrait, moved from where that motion begins."""
-    from skimage import data
-
-    from lhg_jax.demo import LISTENER_CROP
-    from lhg_jax.faces import get_tracker
-    from lhg_jax.render import load_renderer
-
-    image = data.astronaut()[LISTENER_CROP]
-    fit = get_tracker(LANDMARK).track_image(image)
-    renderer = load_renderer("mesh")(image, fit)
-    return lambda values: renderer.render(values - values[:1] + np.asarray(fit.values, np.float32))
-
-
-def curves(predicted: Values, target: Values, space: CoefficientSpace) -> Image:
-    """Angles in degrees and the liveliest expression coefficients over time; dashed: the true listener."""
+def curves(predicted: Values, target: Values, space: CoefficientSpace, title: str) -> Image:
+    """Head angles and the face over time, the predicted listener and the true one."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    angle, exp = space.slice("angle"), space.slice("exp")
-    lively = exp.start + np.argsort(-target[:, exp].std(axis=0))[:3]
-    panels = {f"angle {i}, °": (angle.start + i, np.rad2deg(1)) for i in range(3)}
-    panels |= {f"exp {i - exp.start}": (int(i), 1.0) for i in lively}
-    figure = Figure(figsize=(8, 9), dpi=80, layout="constrained")
+    figure = Figure(figsize=(9, 9), dpi=80, layout="constrained")
     canvas = FigureCanvasAgg(figure)
+    figure.suptitle(title)
     time_s = np.arange(len(target)) / FRAME_RATE
-    for axes, (title, (column, unit)) in zip(
-        figure.subplots(len(panels), sharex=True), panels.items(), strict=True
-    ):
-        axes.plot(time_s, predicted[:, column] * unit)
-        axes.plot(time_s, target[:, column] * unit, "--")
-        axes.set_ylabel(title)
+    ours, theirs = shown(predicted, space), shown(target, space)
+    for axes, (name, least) in zip(figure.subplots(len(ours), sharex=True), panels(ours), strict=True):
+        axes.plot(time_s, theirs[name], color="0.6", label="true listener")
+        axes.plot(time_s, ours[name], color="tab:blue", label="predicted")
+        axes.set_ylabel(name)
+        middle = (max(theirs[name].max(), ours[name].max()) + min(theirs[name].min(), ours[name].min())) / 2
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, middle - least), max(high, middle + least))
+        axes.grid(alpha=0.3)
+    figure.align_ylabels()
+    axes.set_xlabel("time, s")
+    figure.axes[0].legend(loc="upper right", ncols=2)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def panels(rows: dict[str, np.ndarray]) -> list[tuple[str, float]]:
+    """Name of each row, and the least half height of its panel in the row's unit."""
+    least = {"°": LEAST_DEG, "1": LEAST_ACTION}
+    return [(name, least.get(name.rpartition(", ")[2], LEAST_EXP)) for name in rows]
+
+
+def shown(values: Values, space: CoefficientSpace) -> dict[str, np.ndarray]:
+    """What people look at first: head angles, smile and blink; without them the liveliest coefficients."""
+    angles = np.rad2deg(values[:, space.slice("angle")])
+    rows = dict(zip(("pitch, °", "yaw, °", "roll, °"), angles.T, strict=True))
+    if space == LANDMARK:
+        from lhg_jax.simulator.rule_scores import controls
+
+        actions = controls(Motion(space, values))
+        return rows | {f"{name}, 1": actions[name] for name in ("smile", "blink")}
+    exp = values[:, space.slice("exp")]
+    return rows | {f"expression {i}": exp[:, i] for i in range(3)}

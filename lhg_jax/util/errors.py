@@ -50,7 +50,7 @@ def run_cli(main: Callable[[], None]) -> None:
     gone (`| head`) it ends with 141 and says nothing.
     """
     try:
-        with handling(signal.SIGTERM, _terminate):
+        with signal_handler(signal.SIGTERM, _terminate):
             main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -70,7 +70,7 @@ def _terminate(signum: int, frame: Any) -> None:
 
 
 @contextlib.contextmanager
-def handling(number: int, handler: Callable[[int, Any], None]) -> Iterator[None]:
+def signal_handler(number: int, handler: Any) -> Iterator[None]:
     """Lets `handler` take a signal while the body runs, where that can be done: in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield

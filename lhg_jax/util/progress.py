@@ -1,4 +1,4 @@
-"""What a command shows while it works: a progress bar per stage, and a table of where the time went."""
+"""What a command shows while it works: bars on a terminal, plain lines in a log, a table of times."""
 
 import contextlib
 import dataclasses
@@ -8,10 +8,79 @@ import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 console = Console(stderr=True)
+
+LINE_S = 10.0  # least time between two lines of a log about the same work
+
+
+def say(message: str) -> None:
+    """Prints one line, as it is, however long."""
+    console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Prints one line of warning."""
+    console.print(f"warning: {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """For people: `45 s`, `12 min`, `2.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def make_bar(*more: ProgressColumn, name: str = "{task.description:>16}", disable: bool = False) -> Progress:
+    """A bar with the time taken and the time left; `more` columns stand at its end."""
+    times = (TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn())
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), *times, *more)
+    return Progress(*columns, console=console, disable=disable)
+
+
+@contextlib.contextmanager
+def counting(name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    """Shows how far the body is: a bar on a terminal, else a line now and then. Yields what advances it."""
+    with _bar(name, total) if console.is_terminal else _lines(name, total) as advance:
+        yield advance
+
+
+@contextlib.contextmanager
+def _bar(name: str, total: int | None) -> Iterator[Callable[[], None]]:
+    with make_bar() as progress:
+        task = progress.add_task(name, total=total)
+        yield lambda: progress.advance(task)
+        if total is None:
+            progress.update(task, total=1, completed=1)
+
+
+@contextlib.contextmanager
+def _lines(name: str, total: int | None) -> Iterator[Callable[[], None]]:
+    start, done, last = time.monotonic(), 0, time.monotonic()
+
+    def advance() -> None:
+        nonlocal done, last
+        done += 1
+        now = time.monotonic()
+        if now - last < LINE_S or done == total:
+            return
+        last, rate = now, done / (now - start)
+        left = f", {duration((total - done) / rate)} left" if total else ""
+        say(f"{name} {done}{f'/{total}' if total else ''}, {60 * rate:.3g}/min{left}")
+
+    yield advance
+    count = f" {done}/{total}" if total else ""
+    say(f"{name}{count} in {duration(time.monotonic() - start)}")
 
 
 @dataclasses.dataclass
@@ -22,20 +91,11 @@ class StageTimes:
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-        """Shows a bar while the body runs and books its time; yields what advances the bar."""
-        columns = (
-            TextColumn("{task.description:>16}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
+        """Shows the progress of the body and books its time; yields what advances it."""
         start = time.perf_counter()
         try:
-            with Progress(*columns, console=console) as progress:
-                task = progress.add_task(name, total=total)
-                yield lambda: progress.advance(task)
-                if total is None:
-                    progress.update(task, total=1, completed=1)
+            with counting(name, total) as advance:
+                yield advance
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
@@ -52,8 +112,3 @@ def peak_memory_mb() -> float:
     """Largest resident size of this process so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # bytes there, KiB elsewhere
-
-
-def warn(message: str) -> None:
-    """Prints one line of warning."""
-    console.print(f"warning: {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -2,6 +2,9 @@
 
 import contextlib
 import functools
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from lhg_jax.losses import CONTRASTIVE, blockwise, contrastive
+from lhg_jax.losses import CONTRASTIVE, ContrastiveInputs, blockwise, contrastive
 
 SIZES = ["n12", "n700", pytest.param("n90", marks=pytest.mark.slow)]
 NAMES = sorted(set(CONTRASTIVE) - {"none"})
@@ -35,11 +38,12 @@ def recorded(shared, name, dtype):
 
 
 def spoken(loss, features, temperature=1.0, chunk=37):
-    """LossValue of features {text, low, mid, high} in which every frame has a word."""
+    """LossSums of features {text, low, mid, high} in which every frame has a word."""
     ones = jnp.ones(features["text"].shape[:2], bool)
     levels = (features["low"], features["mid"], features["high"])
     words = ones.astype(jnp.int32)
-    return loss(features["text"], levels, ones, ones, words, temperature=temperature, chunk=chunk)
+    inputs = ContrastiveInputs(features["text"], levels, ones, ones, words)
+    return loss(inputs, temperature=temperature, chunk=chunk)
 
 
 def objective(loss, pick, temperature=1.0):
@@ -60,7 +64,7 @@ def test_paper_equals_recording(shared, size, tau, dtype, tolerance):
             assert_close(grad[0], data[f"out_grad_{name}"], tolerance, name)
         one_stamp_a_clip = {name: x[0][:, None] for name, x in features.items()}
         loss = jax.jit(functools.partial(spoken, contrastive.paper, temperature=float(tau)))(one_stamp_a_clip)
-        assert_close(loss.values, data["out_per_anchor"], tolerance, "per anchor")
+        assert_close(loss.sums, data["out_per_anchor"], tolerance, "per anchor")
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 5e-6), ("float64", 1e-7)])
@@ -99,67 +103,83 @@ def batch(seed=0, clips=3, frames=11, size=6):
 
 @functools.partial(jax.jit, static_argnames=("name", "chunk", "temperature"))
 def evaluate(name, features, valid, words, chunk=8, temperature=0.1):
-    """(LossValue, gradients of its mean) of a loss by name."""
+    """(LossSums, gradients of its mean) of a loss by name."""
 
     def mean(features):
         levels = (features["low"], features["mid"], features["high"])
         anchors = valid & (words > 0)
-        loss = CONTRASTIVE[name](
-            features["text"], levels, anchors, valid, words, temperature=temperature, chunk=chunk
-        )
+        inputs = ContrastiveInputs(features["text"], levels, anchors, valid, words)
+        loss = CONTRASTIVE[name](inputs, temperature=temperature, chunk=chunk)
         return loss.mean(), loss
 
     grads, loss = jax.grad(mean, has_aux=True)(features)
     return loss, grads
 
 
-def unit(x):
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+def cos(a, b):
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def log_sum(p, a, rows):
+    """log of the sum over `rows` (vectors) of exp(cos / tau)."""
+    return np.log(sum(np.exp(cos(a, row) / p.tau) for row in rows))
+
+
+def eq2(p, a, stamps=None):
+    stamps = p.stamps if stamps is None else stamps
+    rows = [level[s] for s in stamps for level in (p.low, p.mid, p.high)]
+    return log_sum(p, p.text[a], rows) - cos(p.text[a], p.high[a]) / p.tau
+
+
+def temporal(p, a):
+    return eq2(p, a, [s for s in p.stamps if not (s[0] == a[0] and 0 < abs(s[1] - a[1]) <= 15)])
+
+
+def infonce(p, a):
+    forward = log_sum(p, p.text[a], [p.high[s] for s in p.anchors])
+    backward = log_sum(p, p.high[a], [p.text[s] for s in p.anchors])
+    return (forward + backward) / 2 - cos(p.text[a], p.high[a]) / p.tau
+
+
+def siglip(p, a):
+    logits = {s: cos(p.text[a], p.high[s]) / p.tau - 10 for s in p.stamps}
+    return sum(np.log1p(np.exp(-logit if s == a else logit)) for s, logit in logits.items())
+
+
+def ha2g(p, a):
+    def cross_entropy(level):
+        logits = {s: 1 / np.sqrt(2 - 2 * cos(p.text[a], level[s])) for s in p.stamps}
+        return np.log(sum(np.exp(v) for v in logits.values())) - logits[a]
+
+    return 0.2 * cross_entropy(p.high) - 0.005 * cross_entropy(p.low)
+
+
+# Loss of one anchor `a` (clip, frame), by loops over pairs. `p` holds features (text, low, mid, high), tau,
+# and what can be compared: `stamps`, all frames of all clips, and `anchors`, those in which a word is spoken.
+FORMULAS = {
+    "paper": eq2,
+    "temporal": temporal,
+    "word": eq2,
+    "infonce": infonce,
+    "siglip": siglip,
+    "ha2g": ha2g,
+}
 
 
 def written_out(name, features, valid, words, temperature=0.1):
-    """Losses of all anchors by loops over pairs."""
-    text, low, mid, high = (np.asarray(features[k], np.float64) for k in ("text", "low", "mid", "high"))
-    clips, frames = valid.shape
-    stamps = [(b, t) for b in range(clips) for t in range(frames) if valid[b, t]]
+    """Losses of all anchors."""
+    assert name in FORMULAS, f"no formula for {name!r}: write it out in FORMULAS"
+    p = SimpleNamespace(**{k: np.asarray(v, np.float64) for k, v in features.items()}, tau=temperature)
+    p.stamps = [(b, t) for b, t in np.ndindex(valid.shape) if valid[b, t]]
+    p.anchors = [(b, t) for b, t in p.stamps if words[b, t] or name == "ha2g"]
     if name == "word":
         runs = {}
-        for b, t in stamps:
-            if words[b, t]:
-                runs.setdefault((b, int(words[b, t])), []).append(t)
-        text, low, mid, high = (
-            {(b, w): x[b, ts].mean(0) for (b, w), ts in runs.items()} for x in (text, low, mid, high)
-        )
-        stamps = anchors = list(runs)
-    else:
-        anchors = [(b, t) for b, t in stamps if words[b, t] or name == "ha2g"]
-
-    def cos(a, b):
-        return unit(a) @ unit(b)
-
-    losses = {}
-    for a in anchors:
-        if name in ("paper", "word", "temporal"):
-            near = [s for s in stamps if s[0] == a[0] and 0 < abs(s[1] - a[1]) <= 15]
-            kept = [s for s in stamps if name != "temporal" or s not in near]
-            total = sum(
-                np.exp(cos(text[a], level[s]) / temperature) for s in kept for level in (low, mid, high)
-            )
-            losses[a] = np.log(total) - cos(text[a], high[a]) / temperature
-        elif name == "infonce":
-            forward = sum(np.exp(cos(text[a], high[s]) / temperature) for s in anchors)
-            backward = sum(np.exp(cos(text[s], high[a]) / temperature) for s in anchors)
-            losses[a] = (np.log(forward) + np.log(backward)) / 2 - cos(text[a], high[a]) / temperature
-        elif name == "siglip":
-            signs = {s: 1 if s == a else -1 for s in stamps}
-            logits = {s: cos(text[a], high[s]) / temperature - 10 for s in stamps}
-            losses[a] = sum(np.log1p(np.exp(-signs[s] * logits[s])) for s in stamps)
-        elif name == "ha2g":
-            losses[a] = 0
-            for weight, level in [(0.2, high), (-0.005, low)]:
-                logits = {s: 1 / np.linalg.norm(unit(text[a]) - unit(level[s])) for s in stamps}
-                losses[a] += weight * (np.log(sum(np.exp(v) for v in logits.values())) - logits[a])
-    return losses
+        for b, t in p.anchors:
+            runs.setdefault((b, int(words[b, t])), []).append(t)
+        for key in features:
+            setattr(p, key, {(b, w): getattr(p, key)[b, ts].mean(0) for (b, w), ts in runs.items()})
+        p.stamps = p.anchors = list(runs)
+    return {a: FORMULAS[name](p, a) for a in p.anchors}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,8 +189,8 @@ def test_equals_formula_written_out(name):
     expected = written_out(name, features, np.asarray(valid), np.asarray(words))
     for clip in range(len(valid)):
         own = [value for (b, _), value in expected.items() if b == clip]
-        assert loss.count[clip] == len(own)
-        np.testing.assert_allclose(loss.values[clip], sum(own), rtol=1e-5)
+        assert loss.counts[clip] == len(own)
+        np.testing.assert_allclose(loss.sums[clip], sum(own), rtol=1e-5)
     np.testing.assert_allclose(loss.mean(), np.mean(list(expected.values())), rtol=1e-5)
     np.testing.assert_allclose(sum(loss.term_means().values()), loss.mean(), rtol=1e-5)
 
@@ -203,7 +223,7 @@ def test_padding_never_matters(name):
     more, more_grads = evaluate(
         name, padded, jnp.pad(valid, ((0, 1), (0, 4))), jnp.pad(words, ((0, 1), (0, 4)))
     )
-    np.testing.assert_allclose(more.values, np.pad(loss.values, (0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(more.sums, np.pad(loss.sums, (0, 1)), rtol=1e-5)
     for key, grad in more_grads.items():
         np.testing.assert_allclose(grad[:3, :11], grads[key], rtol=1e-4, atol=1e-6)
         assert not np.asarray(grad[3:]).any() and not np.asarray(grad[:, 11:]).any()
@@ -214,7 +234,7 @@ def test_padding_never_matters(name):
 def test_chunks_do_not_matter(name):
     whole, grads = evaluate(name, *batch(), chunk=1000)
     loss, others = evaluate(name, *batch())  # chunks of 7 rows, the last padded
-    np.testing.assert_allclose(loss.values, whole.values, rtol=1e-5)
+    np.testing.assert_allclose(loss.sums, whole.sums, rtol=1e-5)
     for key in grads:
         np.testing.assert_allclose(others[key], grads[key], rtol=1e-4, atol=1e-6)
 
@@ -229,7 +249,7 @@ def test_eight_devices_equal_one(name):
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     spread = jax.device_put((features, valid, words), NamedSharding(mesh, PartitionSpec("data")))
     eight = evaluate(name, *spread)
-    assert len(eight[0].values.sharding.device_set) == 8
+    assert len(eight[0].sums.sharding.device_set) == 8
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), eight, one)
 
 
@@ -246,7 +266,7 @@ def test_duplicates_and_zero_vectors_keep_gradients_finite(name):
     features, valid, words = batch()
     features |= {"high": features["text"], "low": jnp.zeros_like(features["low"])}
     loss, grads = evaluate(name, features, valid, words)
-    assert np.isfinite(loss.values).all() and all(np.isfinite(grad).all() for grad in grads.values())
+    assert np.isfinite(loss.sums).all() and all(np.isfinite(grad).all() for grad in grads.values())
 
 
 def test_bfloat16_features_are_computed_in_float32():
@@ -254,19 +274,43 @@ def test_bfloat16_features_are_computed_in_float32():
     rough = {k: v.astype(jnp.bfloat16) for k, v in features.items()}
     loss, grads = evaluate("paper", rough, valid, words)
     exact, _ = evaluate("paper", {k: v.astype(jnp.float32) for k, v in rough.items()}, valid, words)
-    np.testing.assert_array_equal(loss.values, exact.values)
-    assert loss.values.dtype == jnp.float32 and grads["text"].dtype == jnp.bfloat16
+    np.testing.assert_array_equal(loss.sums, exact.sums)
+    assert loss.sums.dtype == jnp.float32 and grads["text"].dtype == jnp.bfloat16
 
 
-def test_whole_matrix_is_never_made():
-    rule = blockwise.Rule(blockwise.LOG_SUM_EXP, lambda x: x, None, 16)
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        lambda rows, columns, valid: blockwise.blockwise_logsumexp(rows, columns, valid, 16),
+        lambda rows, columns, valid: blockwise.blockwise_sum_softplus(rows, columns, valid, 16, -10.0),
+    ],
+)
+def test_whole_matrix_is_never_made(reduce):
     rows, columns = jnp.ones((128, 4)), jnp.ones((384, 4))
-    grad = jax.grad(lambda r, c: blockwise.reduce_rows(rule, r, c, jnp.ones(384, bool)).sum(), (0, 1))
+    grad = jax.grad(lambda r, c: reduce(r, c, jnp.ones(384, bool)).sum(), (0, 1))
     text = str(jax.make_jaxpr(grad)(rows, columns))
     assert "f32[16,384]" in text and "128,384]" not in text
 
 
 def test_none_counts_nothing():
     loss, grads = evaluate("none", *batch())
-    assert loss.mean() == 0 and not np.asarray(loss.count).any()
+    assert loss.mean() == 0 and not np.asarray(loss.counts).any()
     assert not any(np.asarray(grad).any() for grad in grads.values())
+
+
+def test_the_new_loss_of_contributing_passes_as_written(monkeypatch):
+    """Its two blocks: the function, and the formula that the tests compare it with."""
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    loss, formula = re.findall(r"```python\n(.*?)```", text, re.S)
+    scope = dict(vars(contrastive))
+    exec(loss, scope)
+    monkeypatch.setitem(CONTRASTIVE, "high_only", scope["high_only"])
+    scope = dict(globals())
+    exec(formula, scope)
+    monkeypatch.setitem(FORMULAS, "high_only", scope["high_only"])
+    test_equals_formula_written_out("high_only")
+
+
+def test_a_loss_without_a_formula_is_told_where_to_write_it():
+    with pytest.raises(AssertionError, match="no formula for 'mine': write it out in FORMULAS"):
+        written_out("mine", {}, None, None)

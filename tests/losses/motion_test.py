@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lhg_jax.losses import MOTION, motion
+from lhg_jax.losses import MOTION, MotionInputs, motion
 from lhg_jax.motion import DEEP3D_CROP, TDDFA, CoefficientSpace
 
 
 @functools.partial(jax.jit, static_argnames=("name", "space"))
 def evaluate(name, pred, target, valid, space=TDDFA):
-    """(LossValue, gradient of its mean with respect to the prediction)."""
+    """(LossSums, gradient of its mean with respect to the prediction)."""
 
     def mean(pred):
-        loss = MOTION[name](pred, target, valid, space)
+        loss = MOTION[name](MotionInputs(pred, target, valid, space))
         return loss.mean(), loss
 
     grad, loss = jax.grad(mean, has_aux=True)(pred)
@@ -67,14 +67,14 @@ def frame_loss(name, pred, target, t, weights, pose=1.0):
 )
 def test_equals_formula_written_out(name, kwargs, weights):
     pred, target, valid = batch()
-    loss = jax.jit(functools.partial(MOTION[name], space=TDDFA, **kwargs))(pred, target, valid)
+    loss = jax.jit(lambda *arrays: MOTION[name](MotionInputs(*arrays, TDDFA), **kwargs))(pred, target, valid)
     pred, target = np.asarray(pred, np.float64), np.asarray(target, np.float64)
     for clip, length in enumerate([6, 4, 1]):
         share = kwargs.get("pose", 1.0)
         expected = [frame_loss(name, pred[clip], target[clip], t, weights, share) for t in range(1, length)]
-        np.testing.assert_allclose(loss.values[clip], sum(expected), rtol=1e-5)
-        assert loss.count[clip] == length - 1
-    np.testing.assert_allclose(loss.mean(), loss.values.sum() / 8, rtol=1e-6)
+        np.testing.assert_allclose(loss.sums[clip], sum(expected), rtol=1e-5)
+        assert loss.counts[clip] == length - 1
+    np.testing.assert_allclose(loss.mean(), loss.sums.sum() / 8, rtol=1e-6)
     np.testing.assert_allclose(sum(loss.term_means().values()), loss.mean(), rtol=1e-5)
 
 
@@ -118,7 +118,7 @@ def test_padding_never_matters(name):
     other, other_grad = evaluate(
         name, *(jnp.where(valid[..., None], x, jnp.nan) for x in (pred, target)), valid
     )
-    np.testing.assert_array_equal(other.values, loss.values)
+    np.testing.assert_array_equal(other.sums, loss.sums)
     np.testing.assert_array_equal(other_grad, grad)
     assert not np.where(valid[..., None], 0, grad).any()
     assert np.abs(grad[0, 1:]).min() > 0
@@ -139,8 +139,8 @@ def test_reference_takes_part_in_the_first_change_only(name):
     loss, grad = evaluate(name, pred, target, valid)
     moved, _ = evaluate(name, pred.at[:, 0].add(1.0), target, valid)
     assert np.abs(grad[:2, 0]).min() > 0
-    np.testing.assert_array_equal(moved.terms["pose"].values, loss.terms["pose"].values)
-    assert moved.terms["pose_change"].values[0] != loss.terms["pose_change"].values[0]
+    np.testing.assert_array_equal(moved.terms["pose"].sums, loss.terms["pose"].sums)
+    assert moved.terms["pose_change"].sums[0] != loss.terms["pose_change"].sums[0]
 
 
 @pytest.mark.parametrize("name", ["paper", "l2_accel"])
@@ -150,13 +150,24 @@ def test_changes_are_not_taken_across_a_gap(name):
     _, grad = evaluate(name, pred, target, valid)
     alone, _ = evaluate(name, pred, target, valid)
     other, _ = evaluate(name, pred.at[0, 2].set(9.0), target, valid)
-    np.testing.assert_array_equal(other.values, alone.values)
-    assert alone.count[0] == 4 and not np.asarray(grad[0, 2]).any()
+    np.testing.assert_array_equal(other.sums, alone.sums)
+    assert alone.counts[0] == 4 and not np.asarray(grad[0, 2]).any()
 
 
 def test_means_of_parts_of_a_batch_merge():
     pred, target, valid = batch()
     whole, _ = evaluate("paper", pred, target, valid)
-    parts = [motion.paper(pred[i : i + 1], target[i : i + 1], valid[i : i + 1], TDDFA) for i in range(3)]
+    arrays = [[x[i : i + 1] for x in (pred, target, valid)] for i in range(3)]
+    parts = [motion.paper(MotionInputs(*one, TDDFA)) for one in arrays]
     merged = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
     np.testing.assert_allclose(merged.mean(), whole.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(MOTION))
+def test_clips_that_fill_up_a_batch_count_nothing(name):
+    pred, target, valid = batch()
+    loss, _ = evaluate(name, pred, target, valid)
+    filled = [jnp.concatenate([x, jnp.ones_like(x)]) for x in (pred, target)]
+    more, grad = evaluate(name, *filled, jnp.pad(valid, ((0, 3), (0, 0))))
+    np.testing.assert_allclose(more.mean(), loss.mean(), rtol=1e-6)
+    assert not np.asarray(more.counts[3:]).any() and not np.asarray(grad[3:]).any()

@@ -7,6 +7,7 @@ import pytest
 from training_toy import ToyListener, random_batch
 
 from lhg_jax.config import CheckpointConfig, OptimizerConfig
+from lhg_jax.training import checkpoints
 from lhg_jax.training.checkpoints import Checkpoints
 from lhg_jax.training.optimizer import make_optimizer
 from lhg_jax.training.sharding import create_sharded, make_mesh
@@ -53,8 +54,8 @@ def test_nothing_saved(tmp_path):
 def test_newest_are_kept(tmp_path):
     saves = open_saves(tmp_path)
     for step in (2, 4, 6):
-        assert saves.is_due(step)
-        assert not saves.is_due(step + 1)
+        assert saves.should_save(step)
+        assert not saves.should_save(step + 1)
         saves.save(at_step(make_state(), step), {"next_batch": step})
     saves.close()
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["4", "6"]
@@ -109,7 +110,7 @@ def test_best_save_is_kept_beside_the_newest(tmp_path, best_is, best):
     for step, score in ((2, 1.0), (4, 0.5), (6, float("nan")), (8, 0.9), (10, None)):
         scores = {} if score is None else {"L_dec": score, "exp_l1": 0.0}
         wanted = {"lowest": step in (2, 4), "highest": step == 2}[best_is]
-        assert saves.is_wanted(scores) == wanted
+        assert saves.is_best(scores) == wanted
         saves.save(at_step(make_state(step), step), {"next_batch": step}, scores)
     saves.close()
     kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
@@ -143,3 +144,21 @@ def test_restores_on_another_number_of_devices(tmp_path):
     saves.close()
     assert len(restored.params["Dense_0"]["kernel"].sharding.device_set) == 4
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(restored), jax.device_get(state))
+
+
+def test_a_save_that_another_process_cannot_read_is_passed_over_by_all(tmp_path, monkeypatch, capsys):
+    state = make_state()
+    saves = open_saves(tmp_path)
+    for step in (2, 4):
+        saves.save(at_step(state, step), {"next_batch": step})
+    asked = []
+
+    def all_agree(yes):
+        asked.append(yes)
+        return len(asked) > 1  # the other process could not read the newest
+
+    monkeypatch.setattr(checkpoints, "all_agree", all_agree)
+    restored, place = saves.restore(make_state())
+    saves.close()
+    assert (int(restored.step), place, asked) == (2, {"next_batch": 2}, [True, True])
+    assert "4: cannot be restored (by another process)" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 """Several processes: how they find each other, and that they compute what one would."""
 
 import dataclasses
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from training_configs import listener_config, make_config
 from lhg_jax.config import OptimizerConfig, Processes, StartConfig
 from lhg_jax.listener_checkpoint import load_listener
 from lhg_jax.models.vico_lstm import ViCoConfig
-from lhg_jax.training.distributed import cluster, jax_arguments
+from lhg_jax.training.distributed import StopRequest, cluster, jax_arguments
 from lhg_jax.training.sharding import MIN_SHARDED_SIZE
 from lhg_jax.util.errors import UserError
 
@@ -85,6 +87,43 @@ def test_processes_that_never_come_end_with_one_line(process_id):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "not all processes of the run came together" in done.stderr
     assert time.monotonic() - start_s < 60
+
+
+STUCK = (
+    "import time; from lhg_jax.training.distributed import StopRequest\n"
+    "stop = StopRequest()\n"
+    "with stop.listening():\n"
+    "    print('in', flush=True)\n"
+    "    while not stop.signal: time.sleep(0.01)\n"
+    "    print('heard', flush=True)\n"
+    "    sum(range(10**12))  # as when a program is compiled: no signal handler of Python's runs here\n"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_busy_process_at_once(number):
+    command = [sys.executable, "-c", STUCK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "in\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == "heard\n"
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+        said = process.stderr.read().splitlines()
+    assert said == [
+        "stopping after this step, with a save (once more ends at once)",
+        "error: ended at once; the newest save is whole",
+    ]
+
+
+def test_handlers_are_given_back():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    stop = StopRequest()
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.agreed(1)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 @pytest.mark.slow  # four processes that compile the listener: minutes

@@ -12,7 +12,7 @@ from lhg_jax.data.schema import ClipInfo, encode
 from lhg_jax.motion import LANDMARK
 from lhg_jax.simulator.dyads import synthesise
 from lhg_jax.training.evaluation import synthetic_dyads
-from lhg_jax.training.setup import Run
+from lhg_jax.training.setup import TrainingSetup
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,10 @@ def test_an_evaluation_holds_probes_of_whole_clips(folder):
     config = make_config(folder)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, probe_clips=2, eval_frames=30))
     source = records.open_source(folder)
-    run = Run(config, LANDMARK, source)
-    scores = run.evaluation(run.fresh_state(source))
+    setup = TrainingSetup(config, source, source)
+    state = setup.init_state()
+    scores = setup.evaluation(state)
     assert {"probe_blink_recall", "probe_mirror_correlation", "probe_exp_l1", "exp_frechet"} <= set(scores)
-    predicted, target = run.evaluation.sample(run.fresh_state(source))
+    predicted, target = setup.evaluation.sample(state)
     assert predicted.shape == target.shape == source[0].listener_motion.shape
     np.testing.assert_array_equal(predicted[0], target[0])

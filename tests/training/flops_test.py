@@ -5,6 +5,7 @@ import pytest
 from training_toy import ToyListener, random_batch, toy_objective
 
 from lhg_jax.config import OptimizerConfig
+from lhg_jax.losses import CONTRASTIVE, ContrastiveInputs
 from lhg_jax.training.flops import count_flops, peak_flops
 from lhg_jax.training.optimizer import make_optimizer
 from lhg_jax.training.state import init_state
@@ -66,8 +67,27 @@ def test_training_step_counts_its_products_three_times():
     assert count_flops(step, state, batch, jax.random.key(0)) == 3 * forward
 
 
+@pytest.mark.parametrize("name", ["paper", "siglip"])
+def test_what_a_contrastive_loss_computes_again_does_not_count(name):
+    """Two arrays of vectors that are compared: one product forward, two backward."""
+    clips, frames, size = 2, 6, 5
+    features = jnp.ones((clips, frames, size))
+    mask = jnp.ones((clips, frames), bool)
+
+    def loss(text, levels):
+        inputs = ContrastiveInputs(text, levels, mask, mask, mask.astype(jnp.int32))
+        return CONTRASTIVE[name](inputs, temperature=0.1, chunk=4).mean()
+
+    stamps, columns = clips * frames, clips * frames * (3 if name == "paper" else 1)
+    gradients = jax.grad(loss, (0, 1))
+    assert count_flops(gradients, features, (features,) * 3) == 3 * 2 * stamps * columns * size
+
+
 def test_peaks():
     assert peak_flops("NVIDIA H100 80GB HBM3") == 989e12
+    assert peak_flops("NVIDIA L40S") == 362e12 != peak_flops("NVIDIA L4")
+    assert peak_flops("NVIDIA H100 PCIe") < peak_flops("NVIDIA H100 80GB HBM3")
+    assert peak_flops("NVIDIA L4 of the future") is None
     assert peak_flops("TPU v5 lite") == 197e12
     assert peak_flops("TPU v5p") == 459e12
     assert peak_flops("cpu") is None

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +8,6 @@ import pytest
 from lhg_jax.motion import LANDMARK
 from lhg_jax.training import logs
 from lhg_jax.training.evaluation import FrechetSums
-from lhg_jax.training.visualise import Samples, curves
 from lhg_jax.util.errors import UserError
 
 
@@ -22,7 +22,7 @@ def step_metrics(loss, skipped=0):
 def test_a_killed_writers_half_line_and_later_lines_go(tmp_path):
     whole = [json.dumps({"step": step, "kind": "train"}) for step in (1, 2, 3)]
     (tmp_path / "metrics.jsonl").write_text("\n".join([*whole, '{"step": 2, "ki']))
-    writer = logs.MetricsWriter(tmp_path, 2)
+    writer = logs.JsonLinesWriter(tmp_path, 2)
     writer.write(3, "train", {"loss": float(np.float32(1 / 3))})
     writer.write(3, "eval", {})
     writer.close()
@@ -38,7 +38,6 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
     writer.image(1, "x", np.zeros((2, 2, 3), np.uint8))
     writer.close()
     assert list(tmp_path.iterdir()) == []
-    assert logs.progress_bar().disable
 
 
 def test_lines_hold_means_counters_times_and_mfu(monkeypatch):
@@ -53,13 +52,13 @@ def test_lines_hold_means_counters_times_and_mfu(monkeypatch):
             log.add(step_metrics(loss, skipped))
     with log.measure("save_s"):
         now[0] += 2.0
-    line = log.line()
+    line = log.summary()
     assert (line["loss"], line["skipped"]) == (2.0, 1)
     assert (line["data_s"], line["step_s"], line["save_s"], line["eval_s"]) == (2.0, 4.0, 2.0, 0.0)
     assert line["clips_per_s"] == 1.0
     assert line["mfu"] == pytest.approx(2 * 30 / 6 / 100)
     log.add(step_metrics(5.0))
-    line = log.line()
+    line = log.summary()
     assert (line["loss"], line["data_s"]) == (5.0, 0.0)
     assert log.total_s["data_s"] == 2.0
 
@@ -67,7 +66,7 @@ def test_lines_hold_means_counters_times_and_mfu(monkeypatch):
 def test_mfu_is_left_out_where_the_peak_is_unknown():
     log = logs.StepLog(batch_size=4, max_skipped=10, flops=30.0, peak=None)
     log.add(step_metrics(1.0))
-    assert "mfu" not in log.line()
+    assert "mfu" not in log.summary()
 
 
 def test_too_many_skipped_updates_stop_the_run():
@@ -75,49 +74,45 @@ def test_too_many_skipped_updates_stop_the_run():
     log.add(step_metrics(1.0, 1))
     log.add(step_metrics(1.0, 2))
     with pytest.raises(UserError, match="2 updates in a row"):
-        log.add(None)
+        log.flush()
 
 
-class Board(logs.NoWriter):
-    def __init__(self):
-        self.images = {}
+def test_what_is_not_finite_is_null_in_json(tmp_path):
+    writer = logs.JsonLinesWriter(tmp_path, 0)
+    writer.write(1, "train", {"loss": float("nan"), "grad_norm": float("inf"), "L_dec": 1.0})
+    writer.close()
 
-    def image(self, step, name, image):
-        self.images[step, name] = image
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
 
-
-def motions():
-    rng = np.random.default_rng(0)
-    return rng.normal(0, 0.1, (2, 30, LANDMARK.size)).astype(np.float32)
-
-
-def test_sample_clips_are_drawn_in_the_background(tmp_path):
-    board = Board()
-    with Samples(tmp_path, board) as samples:
-        samples._render = lambda values: (np.full((16, 20, 3), 100 * i, np.uint8) for i in range(2))
-        samples.show(7, *motions(), LANDMARK)
-    assert board.images[7, "sample/frames"].shape == (8 * 16, 40, 3)
-    assert board.images[7, "sample/curves"].ndim == 3
-    assert (tmp_path / "samples" / "step_000007.mp4").stat().st_size > 100
+    row = json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=refuse)
+    assert (row["loss"], row["grad_norm"], row["L_dec"]) == (None, None, 1.0)
 
 
-def test_samples_say_once_what_they_cannot_draw(tmp_path, monkeypatch, capsys):
-    def missing():
-        raise ImportError("no renderer here")
+def test_a_writer_that_cannot_finish_leaves_the_history(tmp_path, monkeypatch):
+    history = json.dumps({"step": 1, "kind": "train"}) + "\n"
+    (tmp_path / "metrics.jsonl").write_text(history)
 
-    monkeypatch.setattr("lhg_jax.training.visualise.portrait_renderer", missing)
-    board = Board()
-    with Samples(tmp_path, board) as samples:
-        for step in (1, 2):
-            samples.show(step, *motions(), LANDMARK)
-            samples._work.result()
-    assert capsys.readouterr().err.count("no frames of sample clips: no renderer here") == 1
-    assert (2, "sample/curves") in board.images
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "write_text", killed)
+        logs.JsonLinesWriter(tmp_path, 1)
+    assert (tmp_path / "metrics.jsonl").read_text() == history
 
 
-def test_curves_differ_with_the_motion():
-    a, b = motions()
-    assert not np.array_equal(curves(a, b, LANDMARK), curves(a + 0.1, b, LANDMARK))
+def test_compilation_is_in_no_line(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(logs.time, "perf_counter", lambda: now[0])
+    log = logs.StepLog(batch_size=4, max_skipped=10, flops=0.0, peak=None)
+    with log.measure("compile_s"):
+        now[0] += 100.0
+        log.add(step_metrics(1.0))
+    with log.measure("step_s"):
+        now[0] += 2.0
+    assert log.summary()["clips_per_s"] == 2.0
+    assert log.total_s["compile_s"] == 100.0
 
 
 def test_frechet_over_batches_is_that_of_all_valid_frames():

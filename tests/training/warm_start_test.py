@@ -21,7 +21,7 @@ from lhg_jax.models.audio_encoder import AudioEncoder
 from lhg_jax.models.vico_lstm import ViCoConfig
 from lhg_jax.motion import DEEP3D, LANDMARK
 from lhg_jax.training import loop
-from lhg_jax.training.setup import Run, build_model
+from lhg_jax.training.setup import TrainingSetup, build_model
 from lhg_jax.training.sharding import make_mesh
 from lhg_jax.training.warm_start import start_variables, with_variables
 from lhg_jax.util.errors import UserError
@@ -69,7 +69,7 @@ def encoder(tmp_path_factory):
 
 def fresh_state(config, folder):
     source = open_source(str(folder))
-    return jax.device_get(Run(config, source.space, None).fresh_state(source))
+    return jax.device_get(TrainingSetup(config, source, None).init_state())
 
 
 def assert_equal(actual, expected):
@@ -130,9 +130,9 @@ def test_audio_encoder_replaces_that_of_a_listener(folder, encoder, tmp_path):
 def refused(match, folder, start, model=VICO):
     """Shapes are enough: nothing is compiled before the weights are known to fit."""
     source = open_source(str(folder))
-    run = Run(make_config(folder, model=model, start=start), source.space, None)
+    setup = TrainingSetup(make_config(folder, model=model, start=start), source, None)
     with pytest.raises(UserError, match=match):
-        run.fresh_state(source)
+        setup.init_state()
 
 
 def test_listeners_that_do_not_fit(folder, listener, tmp_path):

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lhg_jax.losses import CONTRASTIVE
+from lhg_jax.losses import CONTRASTIVE, ContrastiveInputs
 
 SIZE, TEMPERATURE, LARGEST_PLAIN = 128, 0.07, 11520
 
@@ -35,10 +35,8 @@ def streaming(chunk: int):
     def loss(text_BTD, *levels):
         mask_BT = jnp.ones(text_BTD.shape[:2], bool)
         words_BT = mask_BT.astype(jnp.int32)
-        value = CONTRASTIVE["paper"](
-            text_BTD, levels, mask_BT, mask_BT, words_BT, temperature=TEMPERATURE, chunk=chunk
-        )
-        return value.mean()
+        inputs = ContrastiveInputs(text_BTD, levels, mask_BT, mask_BT, words_BT)
+        return CONTRASTIVE["paper"](inputs, temperature=TEMPERATURE, chunk=chunk).mean()
 
     return jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3)))
 

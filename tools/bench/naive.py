@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from lhg_jax.losses import ContrastiveInputs, LossSums
 from lhg_jax.losses.base import masked_loss
 
 
@@ -31,13 +32,13 @@ class NaiveGRUStack(nn.Module):
         return x_BTC, None
 
 
-def whole_matrix(text_BTD, levels, anchors_BT, valid_BT, word_of_frame_BT, *, temperature, chunk):
+def whole_matrix(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums:
     """Eq. 2 by the whole N x 3N matrix."""
-    rows, *banks = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (text_BTD, *levels))
+    rows, *banks = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (x.text_BTD, *x.levels))
     columns = jnp.concatenate([bank.reshape(-1, bank.shape[-1]) for bank in banks])
     logits_BTM = rows @ columns.T / temperature
     positive_BT = (rows * banks[2]).sum(-1) / temperature
-    return masked_loss({"eq2": jax.nn.logsumexp(logits_BTM, axis=-1) - positive_BT}, anchors_BT)
+    return masked_loss({"eq2": jax.nn.logsumexp(logits_BTM, axis=-1) - positive_BT}, x.anchors_BT)
 
 
 @contextlib.contextmanager

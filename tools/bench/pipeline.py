@@ -30,7 +30,7 @@ from lhg_jax.features import mel_steps
 from lhg_jax.motion import FRAME_RATE, LANDMARK
 from lhg_jax.preparation.clip_jobs import make_clips, remove_clips
 from lhg_jax.preparation.dataset import write_dataset
-from lhg_jax.training.loop import Run
+from lhg_jax.training.setup import TrainingSetup
 from lhg_jax.training.sharding import batch_sharding
 
 WORD_SIZE = 384  # of the default encoder
@@ -143,13 +143,13 @@ def fastest_us(call: Callable[[], object], repeats: int) -> float:
 def measure_step(config: TrainConfig, source: RecordSource, batch: int, steps: int) -> float:
     """Clips per second that the training step takes, fastest of some steps."""
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=batch))
-    run = Run(config, source.space, None)
-    state = run.fresh_state(source)
-    crops = next(to_devices(open_stream(config, source, 0, batch), batch_sharding(run.mesh)))
+    setup = TrainingSetup(config, source, None)
+    state = setup.init_state()
+    crops = next(to_devices(open_stream(config, source, 0, batch), batch_sharding(setup.mesh)))
     times = []
     for _ in range(steps + 1):
         start = time.perf_counter()
-        state, metrics = run.step(state, crops, run.key)
+        state, metrics = setup.step(state, crops, setup.key)
         jax.block_until_ready(metrics)
         times.append(time.perf_counter() - start)
     return batch / min(times[1:])

@@ -36,10 +36,10 @@ from pathlib import Path
 import numpy as np
 
 WORD_SIZE, WORDS = 384, 24
-GFLOP_A_FRAME = 46 / 90  # forward + backward of lhg_base, counted layer by layer
 LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 1e-3, 0.01, 1.0
 TORCH_KINDS = ("eager", "channels_last", "compile", "best")
 Steps = Callable[[int], tuple[float, float]]  # that many steps: loss and gradient norm before the last
+WITH_FLOPS = "ours"  # the kind whose model FLOPs are counted (training/flops.py)
 
 
 def random_batch(size: int, frames: int):
@@ -82,8 +82,8 @@ def model_config(dtype: str):
     return dataclasses.replace(base_config().model, dropout=0.0, dtype=dtype)
 
 
-def jax_step(kind: str, args: argparse.Namespace) -> Steps:
-    """Our step (`ours`, which also writes its weights for the twin), or its naive version."""
+def jax_step(kind: str, args: argparse.Namespace) -> tuple[Steps, int]:
+    """Our step (`ours`, which writes its weights for the twin), or its naive version; and model FLOPs."""
     import contextlib
 
     import jax
@@ -93,6 +93,7 @@ def jax_step(kind: str, args: argparse.Namespace) -> Steps:
     from lhg_jax.models import Listener
     from lhg_jax.motion import LANDMARK
     from lhg_jax.training.compiler import compiler_options
+    from lhg_jax.training.flops import count_flops
     from lhg_jax.training.objective import make_objective
     from lhg_jax.training.optimizer import decay_mask
     from lhg_jax.training.state import init_state
@@ -112,6 +113,7 @@ def jax_step(kind: str, args: argparse.Namespace) -> Steps:
         settings = {"model": model, "objective": objective, "optimizer": optimizer, "ema_decay": 0.999}
         options = compiler_options(jax.default_backend()) if kind == "ours" else None
         step = functools.partial(train_step, **settings)
+        flops = count_flops(step, state, batch, key) if kind == WITH_FLOPS else 0
         step = jax.jit(step, donate_argnums=0, compiler_options=options)
         if kind == "ours":
             write_weights(state, args.weights)
@@ -123,7 +125,7 @@ def jax_step(kind: str, args: argparse.Namespace) -> Steps:
             state, metrics = step(state, batch, key)
         return float(metrics["loss"]), float(metrics["grad_norm"])
 
-    return run
+    return run, flops
 
 
 def write_weights(state, path: str) -> None:
@@ -134,7 +136,7 @@ def write_weights(state, path: str) -> None:
     print(json.dumps("written"), flush=True)
 
 
-def torch_step(kind: str, args: argparse.Namespace) -> Steps:
+def torch_step(kind: str, args: argparse.Namespace) -> tuple[Steps, int]:
     """The twin's step, from the weights that `ours` wrote."""
     import torch
     import twin
@@ -186,13 +188,13 @@ def torch_step(kind: str, args: argparse.Namespace) -> Steps:
             value, norm = step()
         return value.item(), norm.item()
 
-    return run
+    return run, 0
 
 
 def work(args: argparse.Namespace) -> None:
-    """A worker: reports the first step's loss and norm, then the times of a step for each line read."""
-    run = (torch_step if args.worker in TORCH_KINDS else jax_step)(args.worker, args)
-    print(json.dumps(run(1)), flush=True)
+    """A worker: reports the first step's loss and norm and its FLOPs, then times for each line read."""
+    run, flops = (torch_step if args.worker in TORCH_KINDS else jax_step)(args.worker, args)
+    print(json.dumps([*run(1), flops]), flush=True)
     run(1)
     for _ in sys.stdin:
         wall, processor = time.perf_counter(), time.process_time()
@@ -246,7 +248,7 @@ def compare(kind: str, batch: int, args: argparse.Namespace) -> None:
     if kind in TORCH_KINDS:
         # One step's loss and gradient norm, before any update.
         tolerance = 1e-3 if args.dtype == "float32" else 5e-2
-        np.testing.assert_allclose(first[1], first[0], rtol=tolerance)
+        np.testing.assert_allclose(first[1][:2], first[0][:2], rtol=tolerance)
     for _ in range(args.runs):
         for worker in workers:
             worker.step()
@@ -256,7 +258,7 @@ def compare(kind: str, batch: int, args: argparse.Namespace) -> None:
     clips = batch / wall[0]
     row = f"{batch:4d} {kind:13s} | {columns(wall)} | {columns(processor)} | {clips:8.2f}"
     if args.peak_tflops:
-        row += f" {clips * args.frames * GFLOP_A_FRAME / args.peak_tflops / 10:6.1f} % of peak"
+        row += f" {first[0][2] / wall[0] / args.peak_tflops / 1e10:6.1f} % of peak"
     print(row, flush=True)
 
 
