@@ -34,6 +34,7 @@ PIPELINE = [
     "scipy>=1.13",
     "matplotlib>=3.9",
     "pillow>=10",
+    "pi-heif>=1.0",
 ]
 TRAIN = ["grain>=0.2.10", "tensorflow-datasets>=4.9.8", "array_record>=0.7", "tensorboardX>=2.6"]
 TENSORBOARD = ["tensorboard>=2.18"]  # the viewer; runs write its files without it

@@ -36,6 +36,8 @@ EXTRAS = {
         "skimage",
         "scipy",
         "matplotlib",
+        "PIL",
+        "pi_heif",
     ),
     "train": ("grain", "tensorflow_datasets", "array_record", "tensorboardX"),
     "synthetic": ("espeakng_loader",),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lhg_jax.pipeline.many import Settings
     from lhg_jax.pipeline.request import Request
 
+SMALLEST_SIZE = 64  # of --size, pixels: no face can be found in less
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -58,6 +60,8 @@ class Options:
     """Speech recogniser, used where there is no transcript."""
     face: Maybe[int] = None
     """Which face of the portrait, counted from the left from 0; the largest by default."""
+    size: int = 1920
+    """Longest side of the listener's video, in pixels; a smaller portrait keeps its own size."""
     side_by_side: bool = False
     """Make OUTPUT the pair, speaker on the left; the listener alone goes beside it as NAME_listener.mp4."""
     motion: Maybe[Path] = None
@@ -113,6 +117,8 @@ def check(options: Options) -> None:
         raise UserError("--speaker-motion: the speaker's sound is needed too (--speaker or --audio)")
     if options.side_by_side and any(alone) and not options.speaker:
         raise UserError("--side-by-side: needs the speaker's video (--speaker)")
+    if options.size < SMALLEST_SIZE:
+        raise UserError(f"--size: {options.size} is less than {SMALLEST_SIZE} pixels")
     options.draw.check()
     if options.motion and options.draw != DrawOptions():
         raise UserError(

@@ -14,8 +14,11 @@ Box = Float[np.ndarray, "4"]
 
 # Longest side (pixels) at which a whole image is searched: first fast, then for faces four times smaller.
 SEARCH_SIDES = (640, 1280)
-# The other way round for a still image, where a smaller second face must not be overlooked.
+# The other way round for a still image, where a smaller second face must not be overlooked; then for a face
+# that is small in a large photograph, up to twice the photograph's own size.
 STILL_SIDES = (1280, 640)
+LARGE_SIDES = (2560, 5120)
+DETECTED_FACE = 60.0  # width (pixels) of the smallest face that the detector sees: 56 to 60 of two people
 # In a crop around the last box the face is brought to about this size; the detector needs 80.
 TRACKED_FACE = 110.0
 # The crop's side over the box's side: room for a head that moves half its width between frames.
@@ -32,9 +35,20 @@ def find_faces(image: Image, sides: tuple[int, ...] = SEARCH_SIDES) -> list[Box]
         scale = side / max(image.shape[:2])
         boxes, scores = _detect(image, np.zeros(2), scale)
         clear = [box for box, score in zip(boxes, scores, strict=True) if score >= CLEAR_SCORE]
-        if boxes := clear or boxes:
+        # The finest searches find something in everything: only clear faces count there.
+        if boxes := clear or (boxes if side not in LARGE_SIDES else []):
             break
     return sorted(boxes, key=lambda box: box[0] + box[2])
+
+
+def still_sides(image: Image) -> tuple[int, ...]:
+    """The sizes (longest side in pixels) at which a still image is searched."""
+    return STILL_SIDES + tuple(side for side in LARGE_SIDES if side <= 2 * max(image.shape[:2]))
+
+
+def smallest_face(image: Image, sides: tuple[int, ...]) -> int:
+    """Width in pixels of the smallest face that a search at these sizes finds."""
+    return round(DETECTED_FACE * max(image.shape[:2]) / max(sides))
 
 
 def find_near(image: Image, last: Box) -> Box | None:

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 from lhg_jax import face_model
 from lhg_jax.face_model import TEMPLATE, FaceAnchor
-from lhg_jax.faces import alignment, detection, model_fitting, tracking_result
+from lhg_jax.faces import alignment, model_fitting, tracking_result
 from lhg_jax.faces.face_tracking import follow
 from lhg_jax.faces.tracking_result import PortraitFit, VideoFit
 from lhg_jax.media import Frame
@@ -64,8 +64,7 @@ class LandmarkTracker:
         Raises:
           UserError: there is no face, or no face of that number.
         """
-        boxes = detection.find_faces(image, detection.STILL_SIDES)
-        box, warnings = tracking_result.choose(boxes, face)
+        box, warnings = tracking_result.choose(image, face)
         landmarks = alignment.align(image, box, alignment.STILL)
         values, anchor = fit_portrait(landmarks)
         return LandmarkPortrait(values, box, landmarks, warnings, anchor)

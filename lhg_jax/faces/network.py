@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax.faces import alignment, detection, tracking_result
+from lhg_jax.faces import alignment, tracking_result
 from lhg_jax.faces.alignment import Points
 from lhg_jax.faces.detection import Image
 from lhg_jax.faces.face_tracking import follow
@@ -99,7 +99,7 @@ class NetworkTracker:
 
     def track_image(self, image: Image, face: int | None = None) -> NetworkPortrait:
         """Measures the face in an RGB image; arguments and errors are those of `LandmarkTracker`."""
-        box, warnings = tracking_result.choose(detection.find_faces(image, detection.STILL_SIDES), face)
+        box, warnings = tracking_result.choose(image, face)
         landmarks = alignment.align(image, box, alignment.STILL)
         faces = _Faces(self.network)
         faces.see(image, landmarks)

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
-from lhg_jax.faces import resampling
-from lhg_jax.faces.detection import Box
+from lhg_jax.faces import detection, resampling
+from lhg_jax.faces.detection import Box, Image
 from lhg_jax.faces.face_tracking import Sightings, largest
 from lhg_jax.motion import FRAME_RATE, CoefficientSpace, Motion
 from lhg_jax.util.errors import UserError
@@ -47,13 +47,19 @@ class VideoFit:
     warnings: list[str]
 
 
-def choose(boxes: list[Box], face: int | None) -> tuple[Box, list[str]]:
-    """The face of that number from the left, or the largest; and what the user should know.
+def choose(image: Image, face: int | None) -> tuple[Box, list[str]]:
+    """The face of that number from the left in a still image, or the largest; and what the user should know.
 
     Raises `UserError` where there is no face, or none of that number.
     """
+    sides = detection.still_sides(image)
+    boxes = detection.find_faces(image, sides)
     if not boxes:
-        raise UserError("no face found (it must be upright, roughly frontal and 40 pixels wide or more)")
+        width = detection.smallest_face(image, sides)
+        raise UserError(
+            f"no face found (it must be upright, roughly frontal and, in a picture of this size, {width} "
+            "pixels wide or more)"
+        )
     if face is not None:
         if not 0 <= face < len(boxes):
             raise UserError(f"no face number {face}: {len(boxes)} found, counted from the left from 0")
@@ -74,7 +80,11 @@ def require_face(sightings: Sightings) -> float:
     if count == 0:
         raise UserError("no frames to find a face in")
     if seen == 0:
-        raise UserError(f"no face found in any of {count} frames (it must be upright and roughly frontal)")
+        part = round(max(detection.SEARCH_SIDES) / detection.DETECTED_FACE)
+        raise UserError(
+            f"no face found in any of {count} frames (it must be upright, roughly frontal and 1/{part} of "
+            "the picture's longer side wide or more)"
+        )
     if seen < MIN_FOUND * count:
         raise UserError(
             f"the face is lost in {count - seen} of {count} frames (at least half must show it upright and "

@@ -1,5 +1,7 @@
 """Reading still images as upright 8-bit RGB, and putting two side by side."""
 
+import contextlib
+import io
 import os
 import warnings
 
@@ -8,13 +10,13 @@ from jaxtyping import UInt8
 
 from lhg_jax.media import libav
 from lhg_jax.media.video import read_frames
-from lhg_jax.util.errors import UserError
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 
 def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:
     """Reads a picture in any mode: EXIF rotation applied, transparency over white, 16 bit scaled to 8.
 
-    Of an animation or a video, the first frame.
+    Colours become those of sRGB where the file has a profile. Of an animation or a video, the first frame.
 
     Raises:
       UserError: not there, no picture, damaged, or without pixels.
@@ -22,6 +24,7 @@ def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     libav.require_file(path)
+    _know_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # large pictures, odd metadata: both are read all the same
@@ -31,29 +34,59 @@ def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:
         return _first_frame(path)
     except Image.DecompressionBombError:
         raise UserError(f"{path}: has too many pixels for a portrait (scale it down)") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
         raise UserError(f"{path}: is no picture that can be read ({error})") from None
 
 
+def _know_heif() -> None:
+    """Lets Pillow open the pictures of phones; FFmpeg shows but the first tile of them."""
+    try:
+        import pi_heif
+    except ImportError:
+        raise MissingExtraError("reading pictures", "pipeline") from None
+    pi_heif.register_heif_opener(thumbnails=False)
+
+
 def _rgb(image) -> UInt8[np.ndarray, "height width 3"]:
-    """A PIL image of any mode as an array."""
+    """A PIL image of any mode as an array in sRGB."""
     from PIL import Image
 
     if 0 in image.size:
         raise ValueError("no pixels")
     if image.mode.startswith("I") or image.mode == "F":
-        return _rgb(Image.fromarray(_eight_bit(np.asarray(image, np.float64))))
+        return _rgb(Image.fromarray(_eight_bit(np.asarray(image, np.float64), image.mode)))
+    profile = image.info.get("icc_profile")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return np.array(image.convert("RGB"))
+        image = Image.alpha_composite(white, image).convert("RGB")
+    return np.array(_in_srgb(image, profile))
 
 
-def _eight_bit(values: np.ndarray) -> UInt8[np.ndarray, "height width"]:
-    """Grey values above 8 bit: 16-bit integers by their range, floats in [0, 1] by theirs."""
+def _in_srgb(image, profile: bytes | None):
+    """The image in the colours that its profile means; where that cannot be read, as it is."""
+    from PIL import ImageCms
+
+    if not profile:
+        return image.convert("RGB")
+    image = image if image.mode in ("RGB", "CMYK", "L") else image.convert("RGB")
+    with contextlib.suppress(ImageCms.PyCMSError, OSError):
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return image.convert("RGB")
+
+
+def _eight_bit(values: np.ndarray, mode: str) -> UInt8[np.ndarray, "height width"]:
+    """Grey values above 8 bit: 16-bit ones by their range, wider integers and floats by the range they fill.
+
+    Floats up to 1 are parts of white, up to 255 are those of 8 bit, and so on.
+    """
+    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    tops = (
+        (65535.0,) if mode.startswith("I;16") else (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
+    )
     top = values.max(initial=0)
-    full = 1.0 if top <= 1.0 else 65535.0 if top <= 65535.0 else float(top)
+    full = next((full for full in tops if top <= full), float(top))
     return np.clip(np.round(values * (255.0 / full)), 0, 255).astype(np.uint8)
 
 
@@ -62,6 +95,17 @@ def _first_frame(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]
         return next(read_frames(path)).image
     except UserError:
         raise UserError(f"{path}: is neither a picture nor a video") from None
+
+
+def at_most(image: UInt8[np.ndarray, "height width 3"], side: int) -> UInt8[np.ndarray, "height2 width2 3"]:
+    """The image, shrunk where its longer side is longer than `side` pixels."""
+    import cv2
+
+    scale = side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    width, height = (max(1, round(scale * length)) for length in image.shape[1::-1])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def side_by_side(

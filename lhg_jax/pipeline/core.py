@@ -54,6 +54,7 @@ class Pipeline:
         tracker_weights: AnyPath | None = None,
         asr: str = "pocketsphinx",
         face: int | None = None,
+        size: int = 1920,
         progress: Progress | None = None,
         stages: Stages | None = None,
     ):
@@ -69,6 +70,8 @@ class Pipeline:
           tracker_weights: of the face tracker, where the renderer's space needs another than the default.
           asr: a name in `speech.asr.RECOGNISERS`, used where there is no transcript.
           face: which face of a portrait, from the left, from 0; None is the largest.
+          size: longest side (pixels) at which a portrait is drawn. Ordinary players take the default one; a
+            larger one takes long to draw.
           progress: called as (stage, steps done, steps in all); see `pipeline.stages`.
           stages: shows progress in another way, in place of `progress`; the commands draw bars.
 
@@ -85,7 +88,7 @@ class Pipeline:
             raise UserError(f"unknown recogniser {asr!r} (known: {', '.join(RECOGNISERS)})")
         self.recognise = RECOGNISERS[asr]
         self.checkpoint, self.tracker_weights = as_path(checkpoint), as_path(tracker_weights)
-        self.face = face
+        self.face, self.size = face, size
         self.stages = stages or CallbackStages(progress)
         self._lock = threading.RLock()
         self._loaded: dict[str, Any] = {}
@@ -268,9 +271,16 @@ class Pipeline:
         """The portrait and its fit."""
         name = _name(portrait)
         with timed.stage("portrait"), about(name):
-            image = portrait if isinstance(portrait, np.ndarray) else media.read_image(portrait)
+            whole = portrait if isinstance(portrait, np.ndarray) else media.read_image(portrait)
+            image = media.at_most(whole, self.size)
             fit = self.tracker.track_image(image, self.face)
-        for message in fit.warnings:
+        warnings = list(fit.warnings)
+        if image.shape != whole.shape:
+            sizes = [f"{picture.shape[1]} x {picture.shape[0]}" for picture in (image, whole)]
+            warnings.append(
+                f"drawn at {sizes[0]} of its {sizes[1]} pixels (--size takes another longest side)"
+            )
+        for message in warnings:
             log.warning("%s: %s", name, message)
         return image, fit
 

@@ -28,6 +28,7 @@ class Settings:
     tracker_weights: Path | None = None
     asr: str = "pocketsphinx"
     face: int | None = None
+    size: int = 1920
 
     def open(self, **shown: Any) -> Pipeline:
         """The pipeline; `shown` is its `progress` or `stages`."""

@@ -105,6 +105,14 @@ def test_small_faces_are_found_by_the_fine_search(astronaut):
     assert TRACKER.track_image(image).anchor.scale == pytest.approx(21.5, abs=2.0)
 
 
+def test_small_faces_in_large_photographs(astronaut):
+    image = np.full((2000, 3000, 3), 127, np.uint8)
+    image[300:420, 2000:2120] = cv2.resize(astronaut, (120, 120), interpolation=cv2.INTER_AREA)
+    assert TRACKER.track_image(image).anchor.scale == pytest.approx(21.5, abs=3.0)
+    with pytest.raises(UserError, match="in a picture of this size, 35 pixels wide or more"):
+        TRACKER.track_image(np.full((2000, 3000, 3), 127, np.uint8))
+
+
 @pytest.mark.parametrize(
     "image", [np.zeros((16, 16, 3), np.uint8), BLACK, np.full((1, 900, 3), 200, np.uint8)]
 )

@@ -40,6 +40,68 @@ def test_transparency_shows_white(tmp_path):
     np.testing.assert_array_equal(got, [[[255, 255, 255], [40, 50, 60]]])
 
 
+@pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
+def test_floats_are_grey_by_the_range_they_fill(tmp_path, top):
+    from PIL import Image
+
+    grey = np.array(Image.fromarray(make_images(1)[0]).convert("L"))
+    values = np.float32(grey / 255 * top)
+    values[0, 0] = np.nan
+    back = save_image(tmp_path / "float.tif", Image.fromarray(values))[..., 0]
+    np.testing.assert_allclose(back[1:], grey[1:], atol=1)
+
+
+@pytest.mark.parametrize("factor", [1, 257, 70_000])
+def test_integers_of_32_bit(tmp_path, factor):
+    from PIL import Image
+
+    grey = np.array(Image.fromarray(make_images(1)[0]).convert("L"))
+    back = save_image(tmp_path / "wide.tif", Image.fromarray(np.int32(grey) * factor))[..., 0]
+    full = 255 if factor < 70_000 else grey.max()
+    np.testing.assert_allclose(back, grey * (255 / full), atol=1)
+
+
+def swapped_profile():
+    """The profile of sRGB with red and green exchanged: its table of tags points to the other's entry."""
+    from PIL import ImageCms
+
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = data.index(b"rXYZ"), data.index(b"gXYZ")
+    data[red + 4 : red + 12], data[green + 4 : green + 12] = (
+        data[green + 4 : green + 12],
+        data[red + 4 : red + 12],
+    )
+    return bytes(data)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_are_those_that_the_profile_means(tmp_path, mode):
+    from PIL import Image
+
+    rgb = make_images(1)[0]
+    image = Image.fromarray(rgb).convert(mode)
+    back = save_image(tmp_path / "profile.png", image, icc_profile=swapped_profile())
+    assert np.abs(back.astype(int) - rgb[..., [1, 0, 2]]).max() <= 3
+    plain = save_image(tmp_path / "damaged.png", image, icc_profile=b"no profile at all")
+    np.testing.assert_array_equal(plain, rgb)
+
+
+@pytest.mark.parametrize("name", ["phone_grid.heic", "phone_grid_rotated.heic"])
+def test_pictures_of_phones_are_whole_and_upright(shared, name):
+    if not (shared / "cases" / name).exists():
+        pytest.skip("needs ../shared/cases")
+    image = media.read_image(shared / "cases" / name)
+    assert image.shape == (1200, 800, 3)
+    assert psnr(image, media.read_image(shared / "cases" / "phone_grid.heic")) > 30
+
+
+def test_large_pictures_shrink():
+    image = make_images(1, 640, 480)[0]
+    assert media.at_most(image, 640) is image
+    small = media.at_most(image, 64)
+    assert small.shape == (48, 64, 3) and psnr(small, make_images(1, 64, 48)[0]) > 25
+
+
 @pytest.mark.parametrize("orientation,turns", [(3, 2), (6, 3), (8, 1)])
 def test_exif_orientation(tmp_path, orientation, turns):
     from PIL import Image
