@@ -2,11 +2,11 @@
 
 import os
 import tempfile
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from lhg_jax.util.errors import UserError
+from lhg_jax.util.names import composed
 
 
 def require_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -24,8 +24,7 @@ def require_distinct(outputs: Iterable[Path]) -> None:
     """Raises `UserError` for a file that is to be written twice."""
     seen: set[str] = set()
     for path in outputs:
-        # Composed and decomposed letters are one name on macOS.
-        name = unicodedata.normalize("NFC", os.path.abspath(path))
+        name = composed(os.path.abspath(path))  # one file on macOS, however the letters are written
         if name in seen:
             raise UserError(f"{path}: is named twice as an output")
         seen.add(name)

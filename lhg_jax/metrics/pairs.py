@@ -11,10 +11,12 @@ from jaxtyping import UInt8
 
 from lhg_jax.media import read_frames
 from lhg_jax.util.errors import UserError
+from lhg_jax.util.names import composed, stem
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 # A codec or a resampler may add or drop a frame at the end; more means that the clips do not correspond.
 LENGTH_TOLERANCE = 3  # frames
+MAX_APART_S = 0.2  # of frames that are compared; of 29.97 and 30 frames/s they are 0.1 s apart after 100 s
 
 Images = UInt8[np.ndarray, "frames height width 3"]
 
@@ -46,18 +48,18 @@ def find_pairs(
     for folder in filter(None, (predictions, references, speakers)):
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
-    names = _annotated(annotations) if annotations else _reference_names(references)
+    reference = _videos(references)
+    names = _annotated(annotations) if annotations else _names(reference)
     if not names:
         raise UserError(f"{annotations or references}: no clips to evaluate")
+    prediction, speaker = _videos(predictions), _videos(speakers) if speakers else {}
     return [
         Pair(
-            name,
-            _find(predictions, name, "listener"),
-            _find(references, name, "listener"),
-            _find(speakers, name, "speaker") if speakers else None,
+            name, _find(prediction, name, "listener"), _find(reference, name, "listener"),
+            _find(speaker, name, "speaker"),
         )
         for name in names
-    ]
+    ]  # fmt: skip
 
 
 def _annotated(path: Path) -> list[str]:
@@ -65,7 +67,7 @@ def _annotated(path: Path) -> list[str]:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    names = [row.get("uuid") or "" for row in rows]
+    names = [composed(row.get("uuid") or "") for row in rows]
     if not all(names) or any("/" in name for name in names):
         raise UserError(f"{path}: needs a column 'uuid' with a file name in each row")
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
@@ -74,15 +76,25 @@ def _annotated(path: Path) -> list[str]:
     return names
 
 
-def _reference_names(folder: Path) -> list[str]:
-    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
-    stems = {path.stem for path in files if not path.stem.endswith(".speaker")}
-    return sorted({stem.removesuffix(".listener") for stem in stems})
+def _videos(folder: Path) -> dict[str, Path]:
+    """The videos of a folder by name without suffix. Raises `UserError` where two have one name."""
+    videos: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES or path.name[0] == "." or not path.is_file():
+            continue
+        if stem(path) in videos:
+            raise UserError(f"{folder}: {videos[stem(path)].name} and {path.name} are two videos of one name")
+        videos[stem(path)] = path
+    return videos
 
 
-def _find(folder: Path, name: str, role: str) -> Path | None:
-    candidates = (folder / f"{name}{part}{suffix}" for part in (f".{role}", "") for suffix in SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+def _names(references: dict[str, Path]) -> list[str]:
+    stems = {name for name in references if not name.endswith(".speaker")}
+    return sorted({name.removesuffix(".listener") for name in stems})
+
+
+def _find(videos: dict[str, Path], name: str, role: str) -> Path | None:
+    return videos.get(f"{name}.{role}", videos.get(name))
 
 
 def paired_frames(
@@ -96,12 +108,14 @@ def paired_frames(
     Raises:
       UserError: a file that cannot be read, or lengths that differ by more.
     """
-    count, extra, is_resized = 0, 0, False
+    count, extra, is_resized, apart_s, firsts_s = 0, 0, False, 0.0, (0.0, 0.0)
     for a, b in itertools.zip_longest(read_frames(prediction), read_frames(reference)):
         if a is None or b is None:
             extra += 1
             longer = "reference" if a is None else "prediction"
             continue
+        firsts_s = firsts_s if count else (a.time_s, b.time_s)
+        apart_s = max(apart_s, abs((a.time_s - firsts_s[0]) - (b.time_s - firsts_s[1])))
         count += 1
         image = _resize(a.image, b.image.shape[0], b.image.shape[1])
         if image is not a.image and not is_resized:
@@ -114,6 +128,8 @@ def paired_frames(
             f"{prediction}: prediction and reference differ in length, the {longer} has {extra} frames "
             f"after the first {count} (write as many as the reference has)"
         )
+    if apart_s > MAX_APART_S:
+        warn(f"frames that are compared are shown up to {apart_s:.1f} s apart (another frame rate)")
     if extra:
         warn(f"the {longer} has {extra} more frames: cut to {count}")
 

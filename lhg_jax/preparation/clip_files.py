@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lhg_jax.util.names import stem
+
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3")
 COEFFICIENT_SUFFIXES = (".mat", ".npz")
@@ -63,9 +65,9 @@ Index = Mapping[str, Path]
 
 
 def index_files(folder: Path | None, suffixes: Iterable[str]) -> Index:
-    """Files of a folder and its subfolders by name without suffix; of equal names, the least deep one."""
+    """Files of a folder and its subfolders by `names.stem`; of equal names, the least deep one."""
     if folder is None or not folder.is_dir():
         return {}
     wanted = {suffix.lower() for suffix in suffixes}
     files = sorted(folder.rglob("*"), key=lambda path: (-len(path.parts), path))
-    return {path.stem: path for path in files if path.suffix.lower() in wanted and path.is_file()}
+    return {stem(path): path for path in files if path.suffix.lower() in wanted and path.is_file()}

@@ -13,6 +13,7 @@ from lhg_jax.preparation.clip_files import (
     index_files,
 )
 from lhg_jax.util.errors import UserError
+from lhg_jax.util.names import stem
 
 SPEAKER, LISTENER = ".speaker", ".listener"
 
@@ -34,6 +35,7 @@ def read_folder(root: Path, split: str, coefficients: Path | None) -> Listing:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
     videos = _by_stem(root, VIDEO_SUFFIXES)
+    _require_one_of_each(root, videos)
     names = sorted(
         {stem.removesuffix(end) for stem in videos for end in (SPEAKER, LISTENER) if stem.endswith(end)}
     )
@@ -64,4 +66,12 @@ def read_folder(root: Path, split: str, coefficients: Path | None) -> Listing:
 
 def _by_stem(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     wanted = {suffix.lower() for suffix in suffixes}
-    return {path.stem: path for path in sorted(root.iterdir()) if path.suffix.lower() in wanted}
+    return {stem(path): path for path in sorted(root.iterdir()) if path.suffix.lower() in wanted}
+
+
+def _require_one_of_each(root: Path, videos: dict[str, Path]) -> None:
+    """Raises `UserError` where two videos have one name, so that neither is taken by chance."""
+    for path in sorted(root.iterdir()):
+        other = videos.get(stem(path), path)
+        if path.suffix.lower() in VIDEO_SUFFIXES and path != other:
+            raise UserError(f"{root}: {path.name} and {other.name} are two videos of one name")

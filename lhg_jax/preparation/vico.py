@@ -22,6 +22,7 @@ from lhg_jax.preparation.clip_files import (
     index_files,
 )
 from lhg_jax.util.errors import UserError
+from lhg_jax.util.names import composed
 
 CHALLENGE_COLUMNS = ("video_id", "uuid", "speaker_id", "listener_id")
 FULL_COLUMNS = ("audio", "listener", "speaker", "listener_id", "speaker_id", "data_split")
@@ -196,7 +197,7 @@ def _stem(name: str, suffixes: tuple[str, ...]) -> str:
         raise _RowError("the name of a file is empty")
     if path.is_absolute() or ".." in path.parts or "\\" in name:
         raise _RowError(f"{name!r} leads out of the data's folder")
-    return path.stem if path.suffix.lower() in suffixes else path.name
+    return composed(path.stem if path.suffix.lower() in suffixes else path.name)
 
 
 def _first(index: Index, *names: str) -> Path | None:

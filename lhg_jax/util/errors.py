@@ -58,9 +58,30 @@ def run_cli(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception:
+        message = device_error()
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:  # `| head` has read enough; Python would complain once more while it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def device_error() -> str | None:
+    """Why JAX has no device to compute on, where the user has asked for one that is not there; else None."""
+    asked = os.environ.get("JAX_PLATFORMS")
+    if not asked:
+        return None
+    import jax
+
+    try:
+        jax.devices()
+    except Exception as error:  # of whatever kind: for `cuda` it is an AssertionError
+        reason = " ".join(str(error).split()) or "it cannot be used here"
+        return f"JAX_PLATFORMS={asked}: {reason} (unset it, or set it to cpu)"
+    return None
 
 
 def _terminate(signum: int, frame: Any) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import lhg_jax
+from lhg_jax.util.errors import device_error
 
 VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "av", "dlib-bin", "librosa")
 
@@ -36,9 +37,12 @@ def machine_rows() -> Iterator[tuple[str, str]]:
 
 
 def device_rows() -> Iterator[tuple[str, str]]:
-    """(device, kind) of what JAX computes on."""
+    """(device, kind) of what JAX computes on, or why there is none."""
     import jax
 
+    if error := device_error():
+        yield "none", error
+        return
     for device in jax.local_devices():
         yield str(device), device.device_kind
 

@@ -8,6 +8,7 @@ from metrics_clips import face, noise, write
 from lhg_jax import evaluate as evaluate_module
 from lhg_jax.evaluate import Options, evaluate
 from lhg_jax.metrics import image
+from lhg_jax.metrics.pairs import find_pairs
 from lhg_jax.util.errors import UserError, run_cli
 
 
@@ -136,6 +137,18 @@ def test_annotations_choose_the_clips(folder):
     table.write_text("name\nb\n")
     with pytest.raises(UserError, match="column 'uuid'"):
         run(folder, annotations=table)
+
+
+def test_names_are_found_as_people_read_them(tmp_path):
+    for name in ("ref/upper.MP4", "pred/upper.Mov", "ref/cafe\u0301.mp4", "pred/caf\u00e9.listener.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_pairs(tmp_path / "pred", tmp_path / "ref")
+    assert [pair.name for pair in found] == ["caf\u00e9", "upper"]
+    assert all(pair.prediction and pair.reference for pair in found)
+    (tmp_path / "pred/upper.mkv").touch()
+    with pytest.raises(UserError, match="are two videos of one name"):
+        find_pairs(tmp_path / "pred", tmp_path / "ref")
 
 
 def test_finished_clips_are_not_measured_again(folder, monkeypatch):

@@ -40,6 +40,18 @@ def test_folders_without_pairs(tmp_path):
         read_folder(tmp_path / "nowhere", "train", None)
 
 
+def test_one_letter_in_two_ways_of_writing(tmp_path):
+    """Archives from macOS hold `é` as two letters; suffixes may be capitals."""
+    for name in ("cafe\u0301.speaker.MP4", "caf\u00e9.listener.mp4", "cafe\u0301.WAV"):
+        (tmp_path / name).touch()
+    listing = read_folder(tmp_path, "train", None)
+    assert [clip.uuid for clip in listing.clips] == ["caf\u00e9"] and not listing.left_out
+    assert listing.clips[0].sound == tmp_path / "cafe\u0301.WAV"
+    (tmp_path / "caf\u00e9.speaker.webm").touch()
+    with pytest.raises(UserError, match="are two videos of one name"):
+        read_folder(tmp_path, "train", None)
+
+
 @pytest.mark.slow
 def test_tracked_dyad(tmp_path, monkeypatch):
     """Real faces, words from a transcript, the sound of the speaker's own video; in a worker process."""

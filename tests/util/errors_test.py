@@ -1,0 +1,34 @@
+"""What the user asked for and the machine does not have is one line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+RUN = "from lhg_jax.util.errors import run_cli; import jax.numpy as jnp; run_cli(lambda: jnp.zeros(3).sum())"
+
+
+@pytest.mark.parametrize("platforms", ["tpu", "cuda", "cpuu"])
+def test_a_device_that_is_not_there(platforms):
+    environment = os.environ | {"JAX_PLATFORMS": platforms}
+    done = subprocess.run([sys.executable, "-c", RUN], capture_output=True, text=True, env=environment)
+    if platforms in ("tpu", "cuda") and done.returncode == 0:
+        pytest.skip(f"this machine has a {platforms} device")
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert len(errors) == 1 and errors[0].startswith(f"error: JAX_PLATFORMS={platforms}: ")
+
+
+def test_doctor_lists_it():
+    environment = os.environ | {"JAX_PLATFORMS": "cpuu"}
+    command = [sys.executable, "-m", "lhg_jax.doctor", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "JAX_PLATFORMS=cpuu" in done.stdout
+
+
+def test_other_exceptions_keep_their_traceback():
+    code = "from lhg_jax.util.errors import run_cli; run_cli(lambda: 1 / 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
