@@ -46,7 +46,7 @@ def start(model, optimizer, batch) -> TrainState:
     return TrainState(params=params, ema_params=params, opt_state=optimizer.init(params), **rest, **counters)
 
 
-def measure() -> dict[str, float]:
+def measure(remat: bool = False) -> dict[str, float]:
     """Every metric of every step, and the norms of what the last one left, by module."""
     batch = random_batch(0, size=3, frames=10, gaps=False)
     for mask in (batch.features.in_clip, batch.features.speaker_seen, batch.listener_seen):
@@ -62,7 +62,7 @@ def measure() -> dict[str, float]:
     }
     # Unoptimised: compiled in seconds, and nothing is reordered.
     options = {"xla_backend_optimization_level": 0}
-    step = jax.jit(functools.partial(train_step, **settings), compiler_options=options)
+    step = jax.jit(functools.partial(train_step, **settings, remat=remat), compiler_options=options)
     state, numbers = start(model, optimizer, batch), {}
     for i in range(STEPS):
         state, metrics = step(state, batch, jax.random.key(0))

@@ -23,7 +23,7 @@ class Display:
 
     def __init__(self, steps: int, first: int):
         """`first` steps of `steps` are done already."""
-        self._steps, self._first, self._shown = steps, first, jax.process_index() == 0
+        self._steps, self.first, self._shown = steps, first, jax.process_index() == 0
         self._bar: Progress | None = None
         if self._shown and progress.console.is_terminal:
             self._bar = progress.make_bar(TextColumn("{task.fields[status]}"), name="training")
@@ -61,7 +61,7 @@ class Display:
         if now - self._last < progress.LINE_S and step != self._steps:
             return
         self._last = now
-        left_s = (now - self._start) / max(step - self._first, 1) * (self._steps - step)
+        left_s = (now - self._start) / max(step - self.first - 1, 1) * (self._steps - step)
         self._say(f"step {step}/{self._steps}: {status}, {duration(left_s)} left")
 
     def evaluated(self, step: int, scores: Mapping[str, float]) -> None:

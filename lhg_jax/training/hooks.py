@@ -73,6 +73,8 @@ class LogMetrics:
 
     def __call__(self, end: StepEnd) -> None:
         """Waits for the step's metrics where a line is due."""
+        if end.step == self.display.first + 1:
+            self.display.compiled(end.log.total_s["compile_s"])
         if end.step % self.every == 0:
             values = end.log.summary()
             self.writer.write(end.step, "train", values)

@@ -24,7 +24,7 @@ class ListenerFile:
     ):
         """`source` is what the run trains on."""
         self._path, self._model, self._mesh = workdir / NAME, model, mesh
-        self._specs = source.features, InferenceSpec.for_crop(config.data.crop_frames)
+        self._features, self._inference = source.features, InferenceSpec.for_crop(config.data.crop_frames)
         self._clips = f"{len(source)} clips ({source.metadata.hours:.1f} h)"
         self._settings = to_json(config)
 
@@ -32,6 +32,6 @@ class ListenerFile:
         """The averaged parameters after `state.step` steps. Every process has to call it, one writes."""
         variables = on_host(state.eval_variables, self._mesh)
         if jax.process_index() == 0:
-            trained = ListenerModel(self._model, variables, *self._specs)
+            trained = ListenerModel(self._model, variables, self._features, inference=self._inference)
             notes = {"training": f"{state.step} steps on {self._clips}", "settings": self._settings}
             save_listener(self._path, trained, notes)
