@@ -53,7 +53,7 @@ PURPOSES = {
     "synthetic": "prepare --source synthetic",
     "onnx": "networks in ONNX files",
     "torch": "FID weights as .pth",
-    "stages": "tools/export_stage.py",
+    "stages": "`python -m lhg_exporters`",
     "tf": "SavedModels",
     "beam": "--runner",
 }

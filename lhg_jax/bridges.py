@@ -1,0 +1,129 @@
+"""Bridges: a motion in one coefficient space as a motion in another, so that any listener drives any renderer.
+
+Angles go over in closed form: both spaces measure the same turns, with signs of their own and another zero,
+so a change since the portrait stays the same change. Expressions go over by a linear map, fitted by ridge
+regression on faces tracked in both spaces (`tools/fit_bridge.py`), again between changes since the portrait.
+What a bridge loses stands in its file: correlations with direct tracking on clips that were left out.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from lhg_jax.motion import SPACES, CoefficientSpace, Motion, require_same_space
+from lhg_jax.util.errors import UserError
+from lhg_jax.weights import load_weights, save_weights
+
+FOLDER = Path(__file__).parent / "assets" / "bridges"
+# Signs of (pitch, yaw, roll) relative to `landmark` (face_model.rotation), as the trackers' modules say.
+ANGLE_SIGNS = {
+    "landmark": (1, 1, 1),
+    "liveportrait": (1, 1, 1),
+    "tddfa": (1, 1, -1),
+    "deep3d": (1, -1, -1),
+    "deep3d_crop": (1, -1, -1),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Bridge:
+    """A map between two spaces.
+
+    Attributes:
+      source, target: spaces.
+      expression: [exp of source, exp of target] linear map of changes.
+      correlation: of the bridged with the directly tracked motion, for each angle and for the actions that
+        the bridge carries, on clips left out of the fit.
+    """
+
+    source: CoefficientSpace
+    target: CoefficientSpace
+    expression: Float[np.ndarray, "source_exp target_exp"]
+    correlation: dict[str, float]
+
+    def __call__(
+        self,
+        motion: Motion,
+        reference: Float[np.ndarray, "source_coeff"],
+        target_reference: Float[np.ndarray, "target_coeff"],
+    ) -> Motion:
+        """A motion in the target space.
+
+        Args:
+          motion: in the source space.
+          reference: the portrait in the source space.
+          target_reference: the same portrait in the target space.
+
+        Raises:
+          UserError: the motion is in another space.
+        """
+        require_same_space("the motion", motion.space, "the bridge", self.source)
+        change = motion.values - reference
+        values = np.repeat(target_reference[None].astype(np.float64), len(motion), axis=0)
+        values[:, self.target.slice("exp")] += change[:, self.source.slice("exp")] @ self.expression
+        values[:, self.target.slice("angle")] += change[:, self.source.slice("angle")] * self._signs()
+        return dataclasses.replace(motion, space=self.target, values=values.astype(np.float32))
+
+    def describe(self) -> str:
+        """One line for the user: which way, and how well."""
+        weakest = sorted(self.correlation.items(), key=lambda item: item[1])[:3]
+        loses = ", ".join(f"{name} {value:.2f}" for name, value in weakest)
+        return (
+            f"the listener speaks {self.source.name!r}, the renderer {self.target.name!r}: a bridge maps one to "
+            f"the other (weakest correlations with direct tracking: {loses}; translation is left out)"
+        )
+
+    def _signs(self) -> Float[np.ndarray, "3"]:
+        ours, theirs = ANGLE_SIGNS[self.source.name], ANGLE_SIGNS[self.target.name]
+        return np.array(ours, float) * np.array(theirs, float)
+
+
+def save_bridge(path: Path, bridge: Bridge) -> None:
+    """Writes a bridge as safetensors."""
+    notes = {
+        "source": bridge.source.name,
+        "target": bridge.target.name,
+        "correlation": json.dumps(bridge.correlation),
+    }
+    save_weights(path, {"expression": np.asarray(bridge.expression, np.float32)}, notes)
+
+
+def load_bridge(path: Path) -> Bridge:
+    """Reads a bridge. Raises `UserError` for other files."""
+    variables, notes = load_weights(path)
+    try:
+        source, target = SPACES[notes["source"]], SPACES[notes["target"]]
+        correlation = {name: float(value) for name, value in json.loads(notes["correlation"]).items()}
+        expression = np.asarray(variables["expression"])
+    except (KeyError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: not a bridge written by tools/fit_bridge.py ({error!r})") from error
+    sizes = tuple(space.slice("exp").stop - space.slice("exp").start for space in (source, target))
+    if expression.shape != sizes:
+        raise UserError(f"{path}: a map of shape {expression.shape}, not {sizes}")
+    return Bridge(source, target, expression, correlation)
+
+
+def find_bridge(source: CoefficientSpace, target: CoefficientSpace, folder: Path = FOLDER) -> Bridge | None:
+    """The bridge that the package ships, or that `folder` holds, from one space to the other; None without."""
+    path = folder / f"{source.name}_to_{target.name}.safetensors"
+    return load_bridge(path) if path.is_file() else None
+
+
+def fit_expression(
+    source: Float[np.ndarray, "frames source_exp"],
+    target: Float[np.ndarray, "frames target_exp"],
+    ridge: float = 1e-2,
+) -> Float[np.ndarray, "source_exp target_exp"]:
+    """The linear map of changes, by ridge regression.
+
+    Args:
+      source: changes of expression, each clip's mean removed.
+      target: the same frames in the other space.
+      ridge: penalty relative to the mean variance of a source coefficient.
+    """
+    covariance = source.T @ source / len(source)
+    penalty = ridge * np.trace(covariance) / len(covariance)
+    return np.linalg.solve(covariance + penalty * np.eye(len(covariance)), source.T @ target / len(source))
