@@ -1,4 +1,4 @@
-"""Bridges: a motion in one coefficient space as a motion in another, so that any listener drives any renderer.
+"""Bridges: a motion in one coefficient space as one in another, so that any listener drives any renderer.
 
 Angles go over in closed form: both spaces measure the same turns, with signs of their own and another zero,
 so a change since the portrait stays the same change. Expressions go over by a linear map, fitted by ridge
@@ -72,8 +72,8 @@ class Bridge:
         weakest = sorted(self.correlation.items(), key=lambda item: item[1])[:3]
         loses = ", ".join(f"{name} {value:.2f}" for name, value in weakest)
         return (
-            f"the listener speaks {self.source.name!r}, the renderer {self.target.name!r}: a bridge maps one to "
-            f"the other (weakest correlations with direct tracking: {loses}; translation is left out)"
+            f"the listener speaks {self.source.name!r}, the renderer {self.target.name!r}: a bridge maps one "
+            f"to the other (weakest correlations with direct tracking: {loses}; translation is left out)"
         )
 
     def _signs(self) -> Float[np.ndarray, "3"]:
@@ -107,7 +107,7 @@ def load_bridge(path: Path) -> Bridge:
 
 
 def find_bridge(source: CoefficientSpace, target: CoefficientSpace, folder: Path = FOLDER) -> Bridge | None:
-    """The bridge that the package ships, or that `folder` holds, from one space to the other; None without."""
+    """The bridge from one space to the other, of the package or of `folder`; None where there is none."""
     path = folder / f"{source.name}_to_{target.name}.safetensors"
     return load_bridge(path) if path.is_file() else None
 

@@ -1,7 +1,7 @@
 """Fits a bridge between two coefficient spaces on faces that are tracked in both.
 
-  python tools/fit_bridge.py --target tddfa --tracker-weights tddfa.onnx --videos CLIP... --portraits FACE... \\
-      --output lhg_jax/assets/bridges/landmark_to_tddfa.safetensors
+  python tools/fit_bridge.py --target tddfa --tracker-weights tddfa.onnx \\
+      --videos CLIP... --portraits FACE... --output lhg_jax/assets/bridges/landmark_to_tddfa.safetensors
 
 Each portrait is animated by the mesh renderer with random mixtures of the face model's actions and turns. The
 error is that of clips left out one by one: the correlation of bridged and directly tracked motion, for each
