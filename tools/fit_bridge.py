@@ -83,7 +83,7 @@ def animated(path: Path, seed: int) -> Iterator[media.Frame]:
     motion = Motion(LANDMARK, values.astype(np.float32))
     pictures = load_renderer("mesh")(image, fit).animate(motion, times_s)
     for i, picture in enumerate(pictures):
-        yield media.Frame(picture, i / FPS)
+        yield media.Frame(i / FPS, picture)
 
 
 def centred(pair: Pair, target: str) -> tuple[np.ndarray, np.ndarray]:
