@@ -48,6 +48,9 @@ class Options:
     """How the portrait is moved: mesh, or one with weights of its own; `doctor` lists them."""
     renderer_weights: Maybe[Path] = None
     """Weights of a renderer that needs some (docs/weights.md)."""
+    renderer_fps: Maybe[float] = None
+    """Draw so many frames a second at most, and make the frames between them by optical flow: for renderers
+    that take seconds a frame."""
     paste: Literal["full", "crop"] = "full"
     """Whether a renderer that draws a crop of the portrait pastes it back, or shows the crop."""
     tracker_weights: Maybe[Path] = None

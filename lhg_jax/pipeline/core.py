@@ -21,7 +21,7 @@ from lhg_jax.pipeline.listening import Image, Listening
 from lhg_jax.pipeline.source import AnyPath, Clip, FileSource, Source, as_path, find_source, fingerprint
 from lhg_jax.pipeline.stages import CallbackStages, Progress, Stages, TimedStages
 from lhg_jax.pipeline.timeline import Timeline
-from lhg_jax.render import Renderer, crop_only, load_renderer
+from lhg_jax.render import Renderer, crop_only, draw_fewer, load_renderer
 from lhg_jax.restore import load_restorer
 from lhg_jax.speech.asr import RECOGNISERS
 from lhg_jax.speech.bert import BertEncoder
@@ -48,6 +48,7 @@ class Pipeline:
         checkpoint: AnyPath | None = None,
         renderer: str | Renderer = "mesh",
         renderer_weights: AnyPath | None = None,
+        renderer_fps: float | None = None,
         paste: str = "full",
         restore: str = "none",
         restore_weights: AnyPath | None = None,
@@ -64,6 +65,7 @@ class Pipeline:
           checkpoint: weights of the listener (.safetensors); None is the demo model in the package.
           renderer: a name in `render.RENDERERS`, or an object like those (`render.Renderer`).
           renderer_weights: of a renderer that needs some.
+          renderer_fps: draw so many frames a second at most, and the frames between them by optical flow.
           paste: `full`: a renderer that draws a crop pastes it back; `crop`: it shows the crop.
           restore: a name in `restore.RESTORERS`.
           restore_weights: of a restoration that needs some.
@@ -83,6 +85,8 @@ class Pipeline:
         )
         if paste == "crop":
             self.renderer = crop_only(self.renderer)
+        if renderer_fps is not None:
+            self.renderer = draw_fewer(self.renderer, renderer_fps)
         self.restorer = load_restorer(restore, as_path(restore_weights))
         if asr not in RECOGNISERS:
             raise UserError(f"unknown recogniser {asr!r} (known: {', '.join(RECOGNISERS)})")

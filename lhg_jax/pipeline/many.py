@@ -22,6 +22,7 @@ class Settings:
     checkpoint: Path | None = None
     renderer: str = "mesh"
     renderer_weights: Path | None = None
+    renderer_fps: float | None = None
     paste: str = "full"
     restore: str = "none"
     restore_weights: Path | None = None

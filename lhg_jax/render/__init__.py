@@ -54,3 +54,12 @@ def crop_only(renderer: Any) -> Any:
     if not hasattr(renderer, "whole"):
         raise UserError("--paste crop: this renderer draws the whole portrait, there is no crop")
     return dataclasses.replace(renderer, whole=False)
+
+
+def draw_fewer(renderer: Renderer, fps: float) -> Renderer:
+    """A renderer that draws `fps` frames a second at most. Raises `UserError` where that is not positive."""
+    from lhg_jax.render.frame_rate import FewerFrames
+
+    if not fps > 0:
+        raise UserError(f"--renderer-fps {fps:g}: must be positive")
+    return FewerFrames(renderer, fps)

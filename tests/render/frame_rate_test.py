@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from lhg_jax.motion import LANDMARK, Motion
-from lhg_jax.render.frame_rate import FewerFrames, InBetween, chosen_times
+from lhg_jax.render import draw_fewer
+from lhg_jax.render.frame_rate import InBetween, chosen_times
+from lhg_jax.util.errors import UserError
 
 
 def blob(x: float, size: int = 96) -> np.ndarray:
@@ -48,7 +50,7 @@ def test_moving_picture_is_followed():
     values[:, 0] = np.linspace(30, 60, 31)
     motion, spy = Motion(LANDMARK, values), Spy()
     times_s = (np.arange(31) + 0.5) / 30
-    frames = list(FewerFrames(spy, 6.0)(blob(0), None).animate(motion, times_s))
+    frames = list(draw_fewer(spy, 6.0)(blob(0), None).animate(motion, times_s))
     assert len(frames) == 31 and len(spy.times_s) == 7
     for frame, row in zip(frames, values, strict=True):
         light = frame[..., 0].astype(float) - 40
@@ -60,3 +62,9 @@ def test_moving_picture_is_followed():
 def test_equal_frames_stay():
     image = np.random.default_rng(1).integers(0, 256, (64, 80, 3), np.uint8)
     np.testing.assert_array_equal(InBetween(image, image).at(0.3), image)
+
+
+@pytest.mark.parametrize("fps", [0.0, -3.0, float("nan")])
+def test_rates_that_are_none_are_refused(fps):
+    with pytest.raises(UserError, match="--renderer-fps"):
+        draw_fewer(Spy(), fps)
