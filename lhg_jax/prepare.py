@@ -1,6 +1,6 @@
 """`python -m lhg_jax.prepare`: conversations -> a folder of clips that training reads, and TFDS.
 
---source synthetic --hours 2     simulated dyads, which need no data
+--source synthetic --hours 2     simulated dyads, which need no data; --speech DIR: with recorded voices
 --source vico --root DIR         ViCo as published: the challenge's layout or the full data set
 --source folder --root DIR       NAME.speaker.mp4 and NAME.listener.mp4
 
@@ -22,6 +22,7 @@ from lhg_jax.util.progress import console
 if TYPE_CHECKING:
     from lhg_jax.preparation.clip_files import LeftOut, Listing
     from lhg_jax.preparation.clip_jobs import Job
+    from lhg_jax.preparation.voices import Voice
 
 CLIPS = ".clips"  # folder of finished clips inside the output, while it is being made
 
@@ -40,6 +41,19 @@ class Options:
     """synthetic: length of all clips together, about, > 0."""
     seed: int = 0
     """synthetic: of the simulator, >= 0."""
+    speech: Path | None = None
+    """synthetic: recordings with texts to listen to, in LibriSpeech's or LJSpeech's layout, NAME.wav and
+    NAME.txt (or a transcript), or with a manifest.jsonl. No speaker is in two splits."""
+    speech_share: float = 1.0
+    """synthetic, with --speech: share of dyads that hear a recording; the others hear a synthetic voice."""
+    speech_part: tuple[float, float] = (0.0, 1.0)
+    """synthetic, with --speech: the split's speakers from one share to another, e.g. `0 0.5` and `0.5 1`."""
+    speech_cache: Path | None = None
+    """synthetic, with --speech: folder of the analysed recordings; default: beside --out."""
+    clear_licence: bool = False
+    """synthetic, with --speech: only recordings that the manifest marks `clear`, free to be passed on."""
+    listeners: Literal["varied", "constant"] = "varied"
+    """synthetic: people who differ and vary, or one that keeps fixed rules, by which models can be probed."""
     split: Literal["train", "valid", "test"] = "train"
     """synthetic, folder: the split all clips belong to. No two splits share a synthetic dyad."""
     splits: Annotated[dict[str, str], UNSET] = dataclasses.field(default_factory=dict)
@@ -144,8 +158,39 @@ def _plan_synthetic(options: Options) -> Plan:
     from lhg_jax.preparation.synthetic_clips import synthetic_jobs
     from lhg_jax.simulator.dyads import split_seed
 
-    jobs = synthetic_jobs(options.hours, options.seed, options.split)
-    return Plan("synthetic_dyads", "synthetic", split_seed(options.seed, options.split), jobs, ())
+    voices, left_out = _voices(options, options.speech) if options.speech is not None else ([], [])
+    origin = f"synthetic, {options.speech.resolve()}" if options.speech is not None else "synthetic"
+    jobs = synthetic_jobs(
+        options.hours, options.seed, options.split, voices, options.speech_share, options.listeners
+    )
+    return Plan("synthetic_dyads", origin, split_seed(options.seed, options.split), jobs, left_out)
+
+
+def _voices(options: Options, speech: Path) -> tuple[list["Voice"], list["LeftOut"]]:
+    """The speakers of the split, their recordings analysed, and what cannot be used."""
+    from lhg_jax.preparation.speech_folder import read_speech_folder
+    from lhg_jax.preparation.voices import prepare_voices, voices_of_split
+
+    first, last = options.speech_part
+    if not (0 <= options.speech_share <= 1 and 0 <= first < last <= 1):
+        raise UserError(
+            "prepare: --speech-share is from 0 to 1, --speech-part two shares, the lower one first"
+        )
+    listing = read_speech_folder(speech)
+    recordings = [item for item in listing.recordings if item.clear or not options.clear_licence]
+    if not recordings:
+        raise UserError(
+            f"{speech}: no recording is marked `clear` (leave --clear-licence out for your own use)"
+        )
+    cache = options.speech_cache or options.out.with_name(f"{options.out.name}.speech")
+    voices, unread = prepare_voices(recordings, cache, options.workers or os.cpu_count() or 1)
+    chosen = voices_of_split(voices, options.split, options.speech_part)
+    if not chosen:
+        raise UserError(
+            f"{speech}: none of its {len(voices)} speakers falls into --split {options.split} "
+            "(a tenth each go to valid and test, so at least 10 speakers are needed)"
+        )
+    return chosen, [*listing.left_out, *unread]
 
 
 def _plan_vico(options: Options, root: Path) -> Plan:

@@ -2,36 +2,73 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
 
 from lhg_jax.data.schema import ClipInfo, Example, make_example
-from lhg_jax.simulator.dyads import DyadParams, dyads_for_hours, split_seed, synthesise
+from lhg_jax.preparation.voices import Voice
+from lhg_jax.simulator.dyads import (
+    Dyad,
+    DyadParams,
+    dyads_for_hours,
+    split_seed,
+    synthesise,
+    synthesise_human,
+    synthesise_varied,
+)
 from lhg_jax.speech.bert import shared_encoder
 from lhg_jax.speech.words import to_json
+
+Listeners = Literal["varied", "constant"]
 
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticJob:
-    """Dyad `index` of the set `seed`; see `jobs.Job`."""
+    """Dyad `index` of the set `seed`; see `clip_jobs.Job`.
+
+    Attributes:
+      seed, index: of the simulator.
+      split: name of the split.
+      voice: whose recordings are heard; None: a synthetic voice.
+      listeners: `varied` people, or `constant` ones that keep the rules of `rules.py`.
+    """
 
     seed: int
     index: int
     split: str
+    voice: Voice | None = None
+    listeners: Listeners = "varied"
 
     @property
     def uuid(self) -> str:
-        """As `synthesise` names it."""
-        return f"synthetic-{self.seed}-{self.index:06d}"
+        """As the simulator names it."""
+        kind = "human" if self.voice else "varied" if self.listeners == "varied" else "synthetic"
+        return f"{kind}-{self.seed}-{self.index:06d}"
 
     @property
     def key(self) -> str:
-        """Changes with every parameter of the simulator."""
-        return hashlib.sha256(repr((self.seed, self.index, DyadParams())).encode()).hexdigest()[:24]
+        """Changes with every parameter of the simulator, and with the recordings."""
+        files = [path.name for path in self.voice.files] if self.voice else []
+        kind = (files, self.listeners) if files or self.listeners == "varied" else ()
+        description = (self.seed, self.index, DyadParams(), *kind)
+        return hashlib.sha256(repr(description).encode()).hexdigest()[:24]
+
+    def dyad(self) -> Dyad:
+        """Simulates the dyad."""
+        if self.voice is not None:
+            return synthesise_human(self.voice.load(), self.seed, self.index)
+        if self.listeners == "varied":
+            return synthesise_varied(self.seed, self.index)
+        return synthesise(self.seed, self.index)
 
     def make(self) -> tuple[Example, ClipInfo]:
-        """Simulates the dyad."""
-        dyad = synthesise(self.seed, self.index)
+        """Simulates the dyad and extracts what a model sees of it."""
+        dyad = self.dyad()
         info = ClipInfo(
             uuid=dyad.uuid,
+            speaker_id=self.voice.speaker if self.voice else "",
             attitude=dyad.attitude,
             space=dyad.listener.space.name,
             motion_source="simulated",
@@ -40,7 +77,31 @@ class SyntheticJob:
         return make_example(dyad, shared_encoder()), info
 
 
-def synthetic_jobs(hours: float, seed: int, split: str) -> list[SyntheticJob]:
-    """The dyads that make up `hours` of a split of the set `seed`."""
+def synthetic_jobs(
+    hours: float,
+    seed: int,
+    split: str,
+    voices: Sequence[Voice] = (),
+    speech_share: float = 0.0,
+    listeners: Listeners = "varied",
+) -> list[SyntheticJob]:
+    """The dyads that make up `hours` of a split of the set `seed`.
+
+    Args:
+      hours: of all clips, about.
+      seed: of the set; its splits have seeds of their own.
+      split: train, valid or test.
+      voices: people whose recordings may be heard.
+      speech_share: of the dyads that have one of these people, in [0, 1]; the others have synthetic voices.
+      listeners: see `SyntheticJob`.
+    """
     number = split_seed(seed, split)
-    return [SyntheticJob(number, index, split) for index in range(dyads_for_hours(hours))]
+    rng = np.random.default_rng(np.random.SeedSequence([number, 2]))
+    count = dyads_for_hours(hours)
+    human = rng.random(count) < speech_share if voices else np.zeros(count, bool)
+    weights = np.array([len(voice.files) for voice in voices], float) ** 0.5
+    chosen = rng.choice(len(voices), count, p=weights / weights.sum()) if voices else np.zeros(count, int)
+    return [
+        SyntheticJob(number, index, split, voices[chosen[index]] if human[index] else None, listeners)
+        for index in range(count)
+    ]

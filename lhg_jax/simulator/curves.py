@@ -81,3 +81,9 @@ def random_times(
         if all(abs(time_s - other) >= gap_s for other in (*times, *fresh)):
             fresh.append(float(time_s))
     return fresh
+
+
+def step(times_s: np.ndarray, start_s: float, duration_s: float) -> np.ndarray:
+    """0 -> 1 with the least jerk: how hands and heads are moved from one place to another."""
+    phase = np.clip((times_s - start_s) / duration_s, 0, 1)
+    return phase**3 * (10 - 15 * phase + 6 * phase**2)

@@ -2,14 +2,19 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from lhg_jax.motion import FRAME_RATE, Motion
+from lhg_jax.simulator.human_voice import VoiceRecording
+from lhg_jax.simulator.passages import passage
+from lhg_jax.simulator.people import People, Person, random_person
 from lhg_jax.simulator.rules import Event, ListenerParams, Style, listener_motion, random_style
 from lhg_jax.simulator.speaker import SpeakerParams, speaker_motion
 from lhg_jax.simulator.speech import SAMPLE_RATE, Speech, SpeechParams, say
+from lhg_jax.simulator.varied_listener import varied_listener
 from lhg_jax.speech.words import Word
 
 SPLITS = ("train", "valid", "test")
@@ -22,6 +27,7 @@ class DyadParams:
     speech: SpeechParams = dataclasses.field(default_factory=SpeechParams)
     speaker: SpeakerParams = dataclasses.field(default_factory=SpeakerParams)
     listener: ListenerParams = dataclasses.field(default_factory=ListenerParams)
+    people: People = dataclasses.field(default_factory=People)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +71,7 @@ def synthesise(seed: int, index: int, params: DyadParams = _DEFAULT) -> Dyad:
     Raises:
       MissingExtraError: without espeakng-loader (extra `synthetic`).
     """
-    streams = np.random.SeedSequence([seed, index]).spawn(4)
-    for_speech, for_speaker, for_style, for_listener = (np.random.default_rng(stream) for stream in streams)
+    for_speech, for_speaker, for_style, for_listener = _streams(seed, index)
     speech = say(for_speech, params.speech)
     frames = round(len(speech.wave) / SAMPLE_RATE * FRAME_RATE)
     speaker = speaker_motion(speech, frames, for_speaker, params.speaker)
@@ -83,6 +88,55 @@ def synthesise(seed: int, index: int, params: DyadParams = _DEFAULT) -> Dyad:
         events=events,
         speech=speech,
         params=params.listener,
+    )
+
+
+def synthesise_varied(seed: int, index: int, params: DyadParams = _DEFAULT) -> Dyad:
+    """As `synthesise`, with a listener drawn from `params.people` in place of one that keeps the rules."""
+    for_speech, *streams = _streams(seed, index)
+    return _varied(f"varied-{seed}-{index:06d}", say(for_speech, params.speech), streams, params)
+
+
+def synthesise_human(
+    recordings: Sequence[VoiceRecording], seed: int, index: int, params: DyadParams = _DEFAULT
+) -> Dyad:
+    """A dyad whose speaker is heard in recordings of one person; the listener is a varied one."""
+    for_speech, *streams = _streams(seed, index)
+    return _varied(
+        f"human-{seed}-{index:06d}", passage(recordings, for_speech, params.speech), streams, params
+    )
+
+
+def listen_again(dyad: Dyad, seed: int, people: People = _DEFAULT.people) -> Motion:
+    """What a varied dyad's listener, the same person in the same portrait's place, does another time."""
+    if not isinstance(dyad.style, Person):
+        raise TypeError(f"{dyad.uuid}: its listener keeps the rules and does the same every time")
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
+    motion, _, _ = varied_listener(dyad.speech, dyad.speaker, dyad.style, people, rng)
+    return dataclasses.replace(motion, values=motion.values - motion.values[0] + dyad.listener.values[0])
+
+
+def _streams(seed: int, index: int) -> list[np.random.Generator]:
+    return [np.random.default_rng(stream) for stream in np.random.SeedSequence([seed, index]).spawn(4)]
+
+
+def _varied(uuid: str, speech: Speech, streams: Sequence[np.random.Generator], params: DyadParams) -> Dyad:
+    for_speaker, for_person, for_listener = streams
+    frames = round(len(speech.wave) / SAMPLE_RATE * FRAME_RATE)
+    speaker = speaker_motion(speech, frames, for_speaker, params.speaker)
+    person = random_person(for_person, params.people)
+    listener, events, own = varied_listener(speech, speaker, person, params.people, for_listener)
+    return Dyad(
+        uuid=uuid,
+        wave=speech.wave,
+        words=[Word(word.text, word.start_s, word.end_s) for word in speech.words],
+        speaker=speaker,
+        listener=listener,
+        style=person,
+        attitude=person.attitude,
+        events=events,
+        speech=speech,
+        params=own,
     )
 
 

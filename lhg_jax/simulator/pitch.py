@@ -2,7 +2,7 @@
 
 import numpy as np
 import scipy.signal
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 PITCH_RATE = 100  # frames/s
 _WINDOW_S = 0.05
@@ -76,6 +76,23 @@ def low_pitch_cues(
     ends = np.flatnonzero(speaking[:-1] & ~speaking[1:] & (spoken[:-1] >= speech_s * PITCH_RATE))
     reach = round(final_s * PITCH_RATE)
     return [float(end) / PITCH_RATE for end in ends if long_low[max(0, end - reach) : end + 1].any()]
+
+
+def low_pitch_regions(
+    f0: Float[np.ndarray, "steps"],
+    speaking: Bool[np.ndarray, "steps"],
+    *,
+    percentile: float,
+    region_s: float,
+    speech_s: float,
+) -> list[float]:
+    """Ends (s) of all regions of low pitch, wherever they are in a phrase; arguments of `low_pitch_cues`."""
+    if not (f0 > 0).any():
+        return []
+    low = (f0 > 0) & (f0 < np.percentile(f0[f0 > 0], percentile))
+    long_enough = (_run_lengths(low) >= round(region_s * PITCH_RATE))[:-1]
+    ends = np.flatnonzero(long_enough & ~low[1:] & (_run_lengths(speaking)[:-1] >= speech_s * PITCH_RATE))
+    return [float(end) / PITCH_RATE for end in ends]
 
 
 def _run_lengths(mask: np.ndarray) -> np.ndarray:

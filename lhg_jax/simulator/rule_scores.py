@@ -186,15 +186,10 @@ def _mirroring(listener: Motion, dyad: Dyad) -> dict[str, float]:
 def _free_of_events(dyad: Dyad) -> Bool[np.ndarray, "frames"]:
     """Frames in which no nod or shake is foreseen."""
     times = frame_times(len(dyad.listener))
-    params = dyad.params
-    lengths_s = {
-        "nod": max(params.nod_cycles) / params.nod_hz,
-        "shake": params.shake_cycles / params.shake_hz,
-    }
     keep = np.ones(len(times), bool)
     for event in dyad.events:
-        if event.kind in lengths_s:
-            keep &= (times < event.time_s) | (times > event.time_s + lengths_s[event.kind])
+        if event.kind in ("nod", "shake"):
+            keep &= (times < event.time_s) | (times > event.time_s + event.duration_s)
     return keep
 
 

@@ -123,12 +123,22 @@ class Style:
 class Event:
     """Something that happens at `time_s`: 'cue', 'nod', 'negation', 'shake', 'blink' or 'random_blink'.
 
-    A listener's event is at its onset; `size` is degrees for 'nod' and 'shake' and 1 for the others.
+    Listeners of `people.py` also have 'small_nod', 'smile', 'frown', 'brow_raise', 'lip_press', 'tilt' and
+    'shift'. A listener's event is at its onset.
+
+    Attributes:
+      kind: what happens.
+      time_s: when.
+      size: degrees for movements of the head, else a share of the full action.
+      duration_s: how long it takes; 0 for what is said.
+      cycles: strokes of a nod or swings of a shake.
     """
 
     kind: str
     time_s: float
     size: float = 1.0
+    duration_s: float = 0.0
+    cycles: int = 0
 
 
 def random_style(rng: np.random.Generator) -> Style:
@@ -181,7 +191,9 @@ def _shakes(speech: Speech, negations: list[float], style: Style, params: Listen
         onset_s = negation_s + params.shake_lag_s
         free = not shakes or onset_s >= shakes[-1].time_s + length_s
         if free and onset_s + length_s <= speech.duration_s:
-            shakes.append(Event("shake", onset_s, params.shake_deg * style.expressivity))
+            shakes.append(
+                Event("shake", onset_s, params.shake_deg * style.expressivity, length_s, params.shake_cycles)
+            )
     return shakes
 
 
@@ -201,11 +213,13 @@ def _nods(
     free_from = 0.0
     for cue_s in cues:
         onset_s = cue_s + params.nod_lag_s
-        end_s = onset_s + nod_cycles(speech, cue_s, params) / params.nod_hz
+        cycles = nod_cycles(speech, cue_s, params)
+        end_s = onset_s + cycles / params.nod_hz
         shaking = any(onset_s < s.time_s + shake_s and s.time_s < end_s for s in shakes)
         if onset_s < free_from or shaking or end_s > speech.duration_s:
             continue
-        nods.append(Event("nod", onset_s, params.nod_deg[style.row] * style.expressivity))
+        size_deg = params.nod_deg[style.row] * style.expressivity
+        nods.append(Event("nod", onset_s, size_deg, end_s - onset_s, cycles))
         free_from = end_s + params.nod_gap_s[style.row]
     return nods
 
@@ -247,8 +261,7 @@ def listener_motion(
     angle = style.mirror_gain * np.rad2deg(mirror_response(speaker, params))
     for event in events:
         if event.kind == "nod":
-            cycles = nod_cycles(speech, event.time_s - params.nod_lag_s, params)
-            angle[:, 0] += event.size * curves.nod(times, event.time_s, cycles, params.nod_hz)
+            angle[:, 0] += event.size * curves.nod(times, event.time_s, event.cycles, params.nod_hz)
         elif event.kind == "shake":
             angle[:, 1] += event.size * curves.shake(
                 times, event.time_s, params.shake_cycles, params.shake_hz

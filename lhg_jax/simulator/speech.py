@@ -75,7 +75,7 @@ class Speech:
     """What was said, how it sounds, and the pitch of the clean voice.
 
     `wave` is 16 kHz mono with room noise; `f0` (Hz, 0 = unvoiced), `speaking` (inside a phrase) and `energy`
-    (RMS of the clean voice, 1 = its loudest step) have `PITCH_RATE` steps/s.
+    (RMS of the clean voice, 1 = its loudest step) have `PITCH_RATE` steps/s. `voice` is None for a person's.
     """
 
     wave: Float[np.ndarray, "samples"]
@@ -85,7 +85,7 @@ class Speech:
     f0: Float[np.ndarray, "steps"]
     speaking: Bool[np.ndarray, "steps"]
     energy: Float[np.ndarray, "steps"]
-    voice: VoiceSettings
+    voice: VoiceSettings | None
 
     @property
     def duration_s(self) -> float:
@@ -167,9 +167,9 @@ def assemble(
                 SpokenWord(span.text, start_s + span.start_s, start_s + span.end_s, valence, negates)
             )
         phonemes += [Span(p.text, start_s + p.start_s, start_s + p.end_s) for p in utterance.phonemes]
-    energy = _energy(clean, len(steps))
+    energy = energy_steps(clean, len(steps))
     f0 = track_pitch(clean, SAMPLE_RATE)[: len(steps)]
-    wave = _set_level(clean, rng.uniform(*params.level_db)) + _room_noise(rng, len(clean), params)
+    wave = set_level(clean, rng.uniform(*params.level_db)) + room_noise(rng, len(clean), params.noise_db)
     return Speech(
         wave=np.clip(wave, -1, 1).astype(np.float32),
         words=tuple(words),
@@ -182,7 +182,7 @@ def assemble(
     )
 
 
-def _energy(clean: np.ndarray, steps: int) -> np.ndarray:
+def energy_steps(clean: np.ndarray, steps: int) -> np.ndarray:
     """RMS of each 10 ms step, relative to the loudest."""
     hop = SAMPLE_RATE // PITCH_RATE
     blocks = np.pad(clean, (0, max(0, steps * hop - len(clean))))[: steps * hop].reshape(steps, hop)
@@ -190,7 +190,7 @@ def _energy(clean: np.ndarray, steps: int) -> np.ndarray:
     return rms / max(rms.max(), 1e-9)
 
 
-def _set_level(clean: np.ndarray, level_db: float) -> np.ndarray:
+def set_level(clean: np.ndarray, level_db: float) -> np.ndarray:
     """Scales speech to an RMS level over its non-silent samples, peaks kept below full scale."""
     loud = clean[np.abs(clean) > 1e-4]
     if not len(loud):
@@ -199,7 +199,9 @@ def _set_level(clean: np.ndarray, level_db: float) -> np.ndarray:
     return clean * min(gain, 0.98 / np.abs(clean).max())
 
 
-def _room_noise(rng: np.random.Generator, samples: int, params: SpeechParams) -> np.ndarray:
-    """Low-passed white noise (a quiet room)."""
+def room_noise(
+    rng: np.random.Generator, samples: int, noise_db: tuple[float, float]
+) -> Float[np.ndarray, "samples"]:
+    """Low-passed white noise (a quiet room), its RMS within `noise_db` (dB re full scale)."""
     noise = scipy.signal.lfilter([0.1], [1, -0.9], rng.standard_normal(samples))
-    return noise / noise.std() * 10 ** (rng.uniform(*params.noise_db) / 20)
+    return noise / noise.std() * 10 ** (rng.uniform(*noise_db) / 20)
