@@ -38,7 +38,8 @@ PIPELINE = [
 ]
 TRAIN = ["grain>=0.2.10", "tensorflow-datasets>=4.9.8", "array_record>=0.7", "tensorboardX>=2.6"]
 TENSORBOARD = ["tensorboard>=2.18"]  # the viewer; runs write its files without it
-SYNTHETIC = ["espeakng-loader>=0.2.4"]
+# Recorded speech (--speech) also needs PocketSphinx and librosa, of `pipeline`.
+SYNTHETIC = ["espeakng-loader>=0.2.4", "vaderSentiment>=3.3.2", "scipy>=1.13"]
 ONNX = ["onnx>=1.19", "onnxruntime>=1.22"]
 TORCH = ["torch==2.13.0"]
 # Making ONNX files from official checkpoints, with module definitions of our own in PyTorch.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from lhg_jax.motion import LANDMARK, Motion
 from lhg_jax.util.errors import MissingExtraError, UserError
 
 BATCH = 16  # frames at once
-SYNTHETIC_NAME = re.compile(r"synthetic-(\d+)-(\d+)")  # names of data/synthetic.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,16 +127,15 @@ def _track(path: Path, role: str, warnings: list[str]) -> tuple[Motion, csim.Fac
 
 def _probe(name: str, motion: Motion, warnings: list[str]) -> dict[str, float]:
     """Scores against the simulator's rules, if the clip is one of its dyads."""
-    match = SYNTHETIC_NAME.fullmatch(name)
-    if match is None:
-        return {}
     try:
-        from lhg_jax.simulator.dyads import synthesise
+        from lhg_jax.simulator.dyads import synthesise_again
         from lhg_jax.simulator.rule_scores import probe
 
-        dyad = synthesise(int(match[1]), int(match[2]))
+        dyad = synthesise_again(name)
     except (MissingExtraError, ImportError) as error:
         warnings.append(f"rule probes are left out: {error}")
+        return {}
+    if dyad is None:
         return {}
     centres_s = (np.arange(len(dyad.listener)) + 0.5) / dyad.listener.fps
     return probe(Motion(motion.space, motion.at_times(centres_s)), dyad)

@@ -104,9 +104,10 @@ def _of_row(path: Path, row: Mapping[str, Any]) -> Iterator[Recording]:
         yield Recording(path, row["speaker"], text, words, (), english, clear)
         return
     for speaker in row["speaker"] if row.get("turns") else ():
-        turns = [turn for turn in row["turns"] if turn[2] == speaker and turn[1] - turn[0] >= LEAST_TURN_S]
-        spans = tuple((float(start), float(end)) for start, end, *_ in turns)
-        said = tuple(word for start, end, _, text in turns for word in shared_out(text, start, end))
+        own = ((float(a), float(b), str(text)) for a, b, who, text in row["turns"] if who == speaker)
+        turns = [turn for turn in own if turn[1] - turn[0] >= LEAST_TURN_S]
+        spans = tuple((start, end) for start, end, _ in turns)
+        said = tuple(word for start, end, text in turns for word in shared_out(text, start, end))
         if spans:
             yield Recording(path, speaker, "", said, spans, english, clear)
 

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,26 +52,35 @@ def prepare_voices(
       workers: processes.
     """
     files = {recording: _path(recording, folder) for recording in recordings}
-    missing = [recording for recording, path in files.items() if not path.exists()]
+    missing = {recording: path for recording, path in files.items() if not path.exists()}
     reasons: dict[Recording, str] = {}
-    context = multiprocessing.get_context("spawn")
     with StageTimes().stage("recordings", total=len(files)) as advance:
         for _ in range(len(files) - len(missing)):
             advance()
-        if missing:
-            with worker_environment(), concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
-                futures = {pool.submit(_prepare, item, files[item]): item for item in missing}
-                for future in concurrent.futures.as_completed(futures):
-                    reason = future.result()
-                    if reason:
-                        reasons[futures[future]] = reason
-                    advance()
+        finished = _in_processes if min(workers, len(missing)) > 1 else _in_order
+        for recording, reason in finished(missing, workers):
+            if reason:
+                reasons[recording] = reason
+            advance()
     voices: dict[str, list[Path]] = {}
     for recording, path in files.items():
         if recording not in reasons:
             voices.setdefault(recording.speaker, []).append(path)
     left_out = [LeftOut(recording.path.name, reason) for recording, reason in reasons.items()]
     return [Voice(speaker, tuple(paths)) for speaker, paths in voices.items()], left_out
+
+
+def _in_order(jobs: Mapping[Recording, Path], _: int) -> Iterator[tuple[Recording, str]]:
+    for recording, path in jobs.items():
+        yield recording, _prepare(recording, path)
+
+
+def _in_processes(jobs: Mapping[Recording, Path], workers: int) -> Iterator[tuple[Recording, str]]:
+    context = multiprocessing.get_context("spawn")
+    with worker_environment(), concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
+        futures = {pool.submit(_prepare, recording, path): recording for recording, path in jobs.items()}
+        for future in concurrent.futures.as_completed(futures):
+            yield futures[future], future.result()
 
 
 def voices_of_split(

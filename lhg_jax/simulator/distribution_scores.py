@@ -46,7 +46,7 @@ def nod_depths(motion: Motion) -> list[float]:
     return depths
 
 
-def ks_distance(found: Sequence[float], true: Sequence[float]) -> float:
+def ks_distance(found: Sequence[float] | np.ndarray, true: Sequence[float] | np.ndarray) -> float:
     """Kolmogorov-Smirnov distance of two samples, 0-1; 1 where only one is empty, NaN where both are."""
     if not len(found) or not len(true):
         return float("nan") if len(found) == len(true) else 1.0

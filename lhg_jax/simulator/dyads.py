@@ -116,6 +116,18 @@ def listen_again(dyad: Dyad, seed: int, people: People = _DEFAULT.people) -> Mot
     return dataclasses.replace(motion, values=motion.values - motion.values[0] + dyad.listener.values[0])
 
 
+def synthesise_again(uuid: str) -> Dyad | None:
+    """The dyad of a name that the simulator gave; None where nobody can tell (recordings, other clips).
+
+    Raises:
+      MissingExtraError: as `synthesise`.
+    """
+    kind, _, numbers = uuid.partition("-")
+    seed, _, index = numbers.partition("-")
+    make = {"synthetic": synthesise, "varied": synthesise_varied}.get(kind)
+    return make(int(seed), int(index)) if make and seed.isdecimal() and index.isdecimal() else None
+
+
 def _streams(seed: int, index: int) -> list[np.random.Generator]:
     return [np.random.default_rng(stream) for stream in np.random.SeedSequence([seed, index]).spawn(4)]
 

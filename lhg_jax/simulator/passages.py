@@ -87,7 +87,7 @@ def _choose(
     number = _random_start(ordered[0], room_s, rng)
     for recording in ordered:
         phrases = recording.phrases[number:]
-        start_s = max(phrases[0].start_s - _MARGIN_S, 0)
+        start_s = max(phrases[0].start_s - _MARGIN_S, 0.0)
         whole = [p.end_s + _MARGIN_S for p in phrases if p.end_s + _MARGIN_S - start_s <= end_s - at_s]
         stop_s = whole[-1] if whole else start_s + end_s - at_s  # a very long phrase is cut off
         yield Piece(recording, start_s, stop_s, at_s)

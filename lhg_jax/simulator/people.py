@@ -24,11 +24,8 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
+from lhg_jax.contract import TRAITS, style_vector
 from lhg_jax.simulator.rules import ATTITUDES, Style
-
-# Order of a style's vector: quantiles among people, then the attitude, one-hot.
-QUANTILES = ("liveliness", "nods", "smiles", "blinks", "brows")
-STYLE_SIZE = len(QUANTILES) + len(ATTITUDES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,14 +165,13 @@ class Person(Style):
     blink_s: float
 
     def vector(self) -> Float[np.ndarray, "8"]:
-        """`QUANTILES` in order, then the attitude, one-hot in the order of `ATTITUDES`; float32."""
-        quantiles = [getattr(self, name) for name in QUANTILES]
-        return np.array([*quantiles, *(self.attitude == name for name in ATTITUDES)], np.float32)
+        """The style as a model sees it, all of it known: `contract.style_vector`."""
+        return style_vector(self.attitude, **{name: getattr(self, name) for name in TRAITS})
 
 
 def random_person(rng: np.random.Generator, people: People) -> Person:
     """Attitudes equally often, quantiles uniform; the portrait hints at the liveliness."""
-    quantiles = {name: float(rng.random()) for name in QUANTILES}
+    quantiles = {name: float(rng.random()) for name in TRAITS}
     return Person(
         attitude=str(rng.choice(ATTITUDES)),
         expressivity=0.7 + 0.6 * quantiles["liveliness"],

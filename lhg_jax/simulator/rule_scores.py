@@ -184,12 +184,14 @@ def _mirroring(listener: Motion, dyad: Dyad) -> dict[str, float]:
 
 
 def _free_of_events(dyad: Dyad) -> Bool[np.ndarray, "frames"]:
-    """Frames in which no nod or shake is foreseen."""
+    """Frames in which no nod or shake is foreseen; a short nod counts as long as the rules' longest."""
     times = frame_times(len(dyad.listener))
+    least_s = {"nod": max(dyad.params.nod_cycles) / dyad.params.nod_hz, "shake": 0.0}
     keep = np.ones(len(times), bool)
     for event in dyad.events:
-        if event.kind in ("nod", "shake"):
-            keep &= (times < event.time_s) | (times > event.time_s + event.duration_s)
+        if event.kind in least_s:
+            end_s = event.time_s + max(event.duration_s, least_s[event.kind])
+            keep &= (times < event.time_s) | (times > end_s)
     return keep
 
 

@@ -123,18 +123,20 @@ def synthetic_dyads(source: RecordSource, count: int) -> "list[TestClip]":
     """The first dyads of a folder with all that the rule probes need, made again from their names.
 
     Empty, with a warning, where the simulator is not installed or no longer makes the clips of the folder.
+    Those with recorded speech are left out: the recordings are not kept with the clips.
     """
     from lhg_jax.simulator.benchmark import TestClip
-    from lhg_jax.simulator.dyads import synthesise
+    from lhg_jax.simulator.dyads import synthesise_again
 
     clips = []
     for number in range(min(count, len(source))):
-        _, seed, index = source.metadata.uuids[number].split("-")
         try:
-            dyad = synthesise(int(seed), int(index))
+            dyad = synthesise_again(source.metadata.uuids[number])
         except MissingExtraError as error:
             warn(f"no rule probes: {error}")
             return []
+        if dyad is None:
+            continue
         clips.append(TestClip(dyad, source[number]))
         if not np.array_equal(dyad.listener.values, clips[-1].example.listener_motion):
             warn(f"{source.folder}: made by another simulator, no rule probes (prepare it again)")

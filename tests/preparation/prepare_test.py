@@ -4,7 +4,7 @@ from prepare_helpers import run
 
 from lhg_jax.data.records import open_source
 from lhg_jax.features import mel_steps
-from lhg_jax.simulator.dyads import split_seed, synthesise
+from lhg_jax.simulator.dyads import split_seed, synthesise_varied
 
 
 def test_prepared_clips_are_the_simulators_and_are_made_once(tmp_path, monkeypatch):
@@ -23,7 +23,7 @@ def test_prepared_clips_are_the_simulators_and_are_made_once(tmp_path, monkeypat
     run(monkeypatch, *arguments)
     source = open_source(str(tmp_path / "new"))
     assert len(source) == len(source.metadata.uuids) >= 2
-    dyad = synthesise(split_seed(3, "valid"), 1)
+    dyad = synthesise_varied(split_seed(3, "valid"), 1)
     example = source[1]
     np.testing.assert_array_equal(example.listener_motion, dyad.listener.values)
     np.testing.assert_array_equal(example.features.speaker_motion, dyad.speaker.values)

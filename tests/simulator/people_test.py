@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from lhg_jax.contract import STYLE_SIZE
 from lhg_jax.face_model import action
 from lhg_jax.motion import LANDMARK, Motion
 from lhg_jax.simulator import curves
 from lhg_jax.simulator.distribution_scores import ceiling, distribution_scores, ks_distance, nod_delays
 from lhg_jax.simulator.dyads import Dyad, DyadParams, listen_again, synthesise, synthesise_varied
-from lhg_jax.simulator.people import STYLE_SIZE, LogNormal, People, Person, random_person
+from lhg_jax.simulator.people import LogNormal, People, Person, random_person
 from lhg_jax.simulator.reactions import blinks, find_cues, react
 from lhg_jax.simulator.rule_scores import detect_nods
 from lhg_jax.simulator.speech import SpeechParams
@@ -21,7 +22,7 @@ PEOPLE = People()
 
 @pytest.fixture(scope="module")
 def dyads() -> list[Dyad]:
-    return [synthesise_varied(7, index) for index in range(16)]
+    return [synthesise_varied(7, index) for index in range(10)]
 
 
 def person(**changes) -> Person:
