@@ -1,11 +1,12 @@
 """`python -m lhg_jax.export --format savedmodel|onnx|stablehlo --output PATH`: a listener for other runtimes.
 
-The exported function takes the arrays of `SpeakerFeatures` and the listener's first frame by name, and gives
-`listener_motion` [batch, frames, coeff]. Batch and number of words are free. So is the length in a SavedModel
-and in StableHLO, where it must be T = 4 k + 2 frames (log-mel: 2 T + 2 steps); an ONNX file has one length,
-chosen here. Shorter clips are padded and say so in `in_clip`; longer ones go through in overlapping windows
-(`lhg_jax.windowed_inference`). Each file is loaded through its own runtime and compared with JAX before it is
-kept.
+The exported function takes the arrays of `SpeakerFeatures` and the listener's first frame, and gives
+`listener_motion` [batch, frames, coeff]: by name in a SavedModel and in ONNX, in the order of `INPUTS` in
+StableHLO (docs/python.md shows how to load and call each). Batch and number of words are free. So is the
+length in a SavedModel and in StableHLO, where it must be T = 4 k + 2 frames (log-mel: 2 T + 2 steps); an ONNX
+file has one length, chosen here. Shorter clips are padded and say so in `in_clip`; longer ones go through in
+overlapping windows (`lhg_jax.windowed_inference`). Each file is loaded through its own runtime and compared
+with JAX before it is kept.
 """
 
 import dataclasses

@@ -36,7 +36,7 @@ def scaled(image: np.ndarray, width: int) -> np.ndarray:
 
 
 def main() -> None:
-    options = tyro.cli(Options, description=__doc__)
+    options = tyro.cli(Options, prog="python tools/demo_pictures.py", description=__doc__)
     info = media.probe(options.video)
     wanted = np.linspace(0, info.frames - 1, options.columns * options.rows).astype(int)
     gif_times = options.gif_start_s + np.arange(round(options.gif_s * options.gif_fps)) / options.gif_fps

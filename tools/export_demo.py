@@ -105,4 +105,4 @@ def markdown(table: dict[str, dict[str, float]]) -> str:
 
 
 if __name__ == "__main__":
-    run_cli(lambda: main(tyro.cli(Options, description=__doc__)))
+    run_cli(lambda: main(tyro.cli(Options, prog="python tools/export_demo.py", description=__doc__)))

@@ -121,4 +121,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    main(tyro.cli(Options, prog="python tools/plot_dyad.py", description=__doc__))

@@ -75,4 +75,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_cli(lambda: main(tyro.cli(Options, description=__doc__)))
+    run_cli(lambda: main(tyro.cli(Options, prog="python tools/trivial_listeners.py", description=__doc__)))

@@ -168,14 +168,14 @@ def _metrics(summary: Summary) -> str:
         true = number(summary.reference_values.get(name), missing="")
         what = html.escape(description.what) + (f" <em>{html.escape(note)}</em>" if note else "")
         cells = _cell("Value", number(value)) + (_cell("True listeners", true) if true else "<td></td>")
-        better = _cell("Better", description.better) if description.better else "<td></td>"
+        arrow = {"higher": " ↑", "lower": " ↓"}.get(description.better, "")
         rows.append(
-            f"<tr><th>{html.escape(description.label)}</th>{cells}{better}"
-            f"<td class='what'>{what}</td>{_cell('In metrics.json', f'<code>{name}</code>')}</tr>"
+            f"<tr><th>{html.escape(description.label)}{arrow}</th>{cells}"
+            f"<td class='what'>{what}</td><td class='name'><code>{name}</code></td></tr>"
         )
     return (
-        '<table class="cards"><thead><tr><th>Metric</th><th>Value</th><th>True listeners</th><th>Better</th>'
-        "<th class='what'>What</th><th>In metrics.json</th></tr></thead>"
+        '<table class="cards"><thead><tr><th>Metric</th><th>Value</th><th>True listeners</th>'
+        "<th class='what'>What</th><th>Name in metrics.json</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
 

@@ -27,7 +27,9 @@ class MotionEdit:
                 raise UserError(f"--{option}: {getattr(self, field.name)} is negative")
 
     def apply(self, motion: Motion, reference: Float[np.ndarray, "coeff"]) -> Motion:
-        """Scales departures from `reference` and smooths along time."""
+        """Scales departures from `reference` and smooths along time; unchanged, it is the same to the bit."""
+        if self == UNCHANGED:
+            return motion
         scale = np.full(motion.space.size, self.pose_scale, np.float32)
         scale[motion.space.slice("exp")] = self.exp_scale
         values = reference + scale * (motion.values - reference)

@@ -12,6 +12,7 @@ from lhg_jax.faces.precomputed import at_video_rate, read_coefficients
 from lhg_jax.motion import FRAME_RATE, CoefficientSpace, Motion, require_same_space
 from lhg_jax.pipeline.source import AnyPath, FileSource, Source
 from lhg_jax.pipeline.stages import Stages
+from lhg_jax.speech.asr import no_words
 from lhg_jax.speech.extract import SpeechFeatures, WordEncoder, extract_speech
 from lhg_jax.speech.words import Word, misfit
 from lhg_jax.util.errors import about
@@ -28,7 +29,9 @@ def hear(
     words = source.words()
     if words and (message := misfit(words, source.timeline.end_s)):
         log.warning("%s: %s", source.transcript_name, message)
-    if words is None:
+    if words is None and recognise is no_words:
+        words = []
+    elif words is None:
         with stages.stage("recognition"):
             words = recognise(wave)
     with stages.stage("speech features"):

@@ -1,19 +1,20 @@
 """The pictures of a data set: each coefficient has a name or number, a unit, and lies inside the picture."""
 
 import itertools
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lhg_jax.data.records import Moments
+from lhg_jax.data.records import Metadata, Moments
 from lhg_jax.motion import DEEP3D, DEEP3D_CROP, LANDMARK, TDDFA
 from lhg_jax.preparation import plots
+from lhg_jax.preparation.dataset import DataSet, SplitContents
 
 
-def data_set(space, splits=("train", "test")) -> SimpleNamespace:
+def data_set(space, splits=("train", "test"), frames=(90, 300, 300)) -> DataSet:
     rng = np.random.default_rng(len(space.name))
 
     def moments() -> Moments:
@@ -22,10 +23,11 @@ def data_set(space, splits=("train", "test")) -> SimpleNamespace:
         return found
 
     contents = {
-        name: SimpleNamespace(frames=[90, 300, 300], speaker=moments(), listener=moments()) for name in splits
+        name: SplitContents([], list(frames), [], [], [], speaker=moments(), listener=moments())
+        for name in splits
     }
-    metadata = {name: SimpleNamespace(space=space.name) for name in splits}
-    return SimpleNamespace(name="dyads", splits=contents, metadata=metadata)
+    metadata = {name: Metadata(space.name, "test", -1, list(frames), [], [], [], [], []) for name in splits}
+    return DataSet(Path(), "dyads", contents, metadata)
 
 
 @pytest.mark.parametrize("space", [LANDMARK, TDDFA, DEEP3D, DEEP3D_CROP], ids=lambda space: space.name)
@@ -62,8 +64,6 @@ def test_angles_are_shown_in_degrees():
 
 def test_clips_of_one_length_have_an_axis():
     figure = Figure(layout="constrained")
-    data = data_set(LANDMARK, ("train",))
-    data.splits["train"].frames = [300, 300]
-    plots.plot_lengths(figure, data)
+    plots.plot_lengths(figure, data_set(LANDMARK, ("train",), (300, 300)))
     low, high = figure.axes[0].get_xlim()
     assert low < 10 < high and high - low < 1

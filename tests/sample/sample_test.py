@@ -90,7 +90,7 @@ def test_batch_goes_on_after_a_bad_row_and_skips_finished_ones(folder, tmp_path,
     assert exit_info.value.code == 2
     report = capsys.readouterr().err
     assert "1 of 3 clips failed" in report and "skipped" in report
-    assert "line 3: " in report and "missing.mp4: no such file" in report and "[3/3] " in report
+    assert "[2/3] " in report and "missing.mp4: no such file" in report and "[3/3] " in report
     assert (tmp_path / "done.mp4").read_text() == "finished earlier"
     assert media.probe(tmp_path / "good.mp4").frames == 30 and not (tmp_path / "bad.mp4").exists()
 

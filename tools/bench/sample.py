@@ -36,7 +36,7 @@ def run(speaker: Path, listener: Path, folder: Path, *flags: str, **environment:
 
 
 def main() -> None:
-    options = tyro.cli(Options, description=__doc__)
+    options = tyro.cli(Options, prog="python tools/bench/sample.py", description=__doc__)
     with tempfile.TemporaryDirectory() as name:
         folder, pair = Path(name), (options.speaker, options.listener)
         caches = [str(folder / f"cache{i}") for i in range(options.runs)]
