@@ -1,4 +1,4 @@
-# make install | demo | test | test-slow | check | demo-model | export-env
+# make install | demo | test | test-slow | check | demo-model | demo-live-model | export-env
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,12 @@ demo-model: $(VENV)/.installed-train
 	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
 		--config.start.listener=out/demo/listener.safetensors
 	$(BIN)/python tools/export_demo.py --workdir out/demo_head --clips out/synthetic/test
+
+# Trains the listener of live sessions, from nothing: synthetic dyads as they are heard, training.
+demo-live-model: $(VENV)/.installed-train
+	$(BIN)/python -m lhg_jax.prepare --causal --hours 3 --seed 0 --split train --out out/live/train
+	$(BIN)/python -m lhg_jax.prepare --causal --hours 0.2 --seed 0 --split valid --out out/live/valid
+	$(BIN)/python -m lhg_jax.train --config configs/demo_live.py --workdir out/demo_live
 
 # jax2onnx pins an old orbax: the listener's ONNX export has an environment of its own.
 export-env: .venv-export/.installed

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from lhg_jax import streamed_inference
 from lhg_jax.contract import (
     VICO_COMPAT,
     FeatureSpec,
@@ -87,7 +88,9 @@ class ListenerModel:
         return np.array(self._apply(batch, first_frame[None]).motion[0])
 
     def count_windows(self, frames: int) -> int:
-        """Windows that `generate` needs for a clip."""
+        """Windows, or pieces of a stream, that `generate` needs for a clip."""
+        if streamed_inference.is_causal(self.model):
+            return streamed_inference.count_pieces(frames, self.model.config.look_ahead)
         return len(window_starts(frames, self.inference.window, self.inference.overlap))
 
     def generate(
@@ -102,7 +105,13 @@ class ListenerModel:
         """
         self._check_sizes(features)
         first = first_frame.astype(np.float32)
-        return generate(self.predict, features, first, self.inference, on_window=on_window)
+        if not streamed_inference.is_causal(self.model):
+            return generate(self.predict, features, first, self.inference, on_window=on_window)
+        stream = streamed_inference.Stream(self.model, self.variables, first)
+        look_ahead, max_words = self.model.config.look_ahead, self.inference.max_words
+        return streamed_inference.generate(
+            stream, features, first, look_ahead=look_ahead, max_words=max_words, on_piece=on_window
+        )
 
     def draw(
         self,

@@ -66,6 +66,8 @@ class Options:
     """vico, folder: recogniser for clips without a transcript (English)."""
     audio: Literal["full", "vico_compat"] = "full"
     """vico, folder: `vico_compat` puts the ViCo baseline's own audio features in the place of the MFCC."""
+    causal: bool = False
+    """Features that hear no future, for listeners that stream (live sessions)."""
     workers: int = 0
     """Processes; 0: one for each core."""
     runner: Maybe[str] = None
@@ -139,6 +141,10 @@ def make_plan(options: Options) -> Plan:
     """Lists the clips of the source."""
     if options.hours <= 0 or options.seed < 0 or options.workers < 0:
         raise UserError("prepare: --hours must be positive, --seed and --workers not negative")
+    if options.causal and options.audio != "full":
+        raise UserError(
+            "--causal: the ViCo baseline's audio features (--audio vico_compat) have no causal form"
+        )
     if options.source == "synthetic":
         for name in ("root", "coefficients", "transcripts", "splits"):
             if getattr(options, name):
@@ -163,6 +169,7 @@ def _plan_synthetic(options: Options) -> Plan:
     jobs = synthetic_jobs(
         options.hours, options.seed, options.split, voices, options.speech_share, options.listeners
     )
+    jobs = [dataclasses.replace(job, causal=options.causal) for job in jobs]
     return Plan("synthetic_dyads", origin, split_seed(options.seed, options.split), jobs, left_out)
 
 
@@ -209,7 +216,7 @@ def _plan_folder(options: Options, root: Path) -> Plan:
 def _plan_media(name: str, root: Path, listing: "Listing", options: Options) -> Plan:
     from lhg_jax.preparation.extraction import MediaJob, Recipe
 
-    recipe = Recipe(asr=options.asr, audio=options.audio)
+    recipe = Recipe(asr=options.asr, audio=options.audio, causal=options.causal)
     jobs = [MediaJob.plan(clip, recipe) for clip in listing.clips]
     return Plan(name, str(root.resolve()), -1, jobs, listing.left_out)
 

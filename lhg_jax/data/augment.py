@@ -9,20 +9,22 @@ from lhg_jax.contract import Example, SpeakerFeatures
 from lhg_jax.face_model import mirror
 from lhg_jax.features import MEL_FLOOR_DB
 from lhg_jax.motion import LANDMARK
-from lhg_jax.speech.mfcc import mfcc_of_log_mel
+from lhg_jax.speech.mfcc import mfcc_of_log_mel, past_mfcc_of_log_mel
 
 NOISE_TABLE = 1 << 21  # values; forty times as many as a crop of 200 frames needs
 
 
-def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -> Example:
-    """Applies every change of `config` to one crop (no leading axis)."""
+def augment(
+    example: Example, config: AugmentConfig, rng: np.random.Generator, causal: bool = False
+) -> Example:
+    """Applies every change of `config` to one crop (no leading axis); `causal` is that of its features."""
     features, listener = example.features, np.asarray(example.listener_motion)
     speaker = np.asarray(features.speaker_motion)
     if rng.random() < config.mirror:
         speaker, listener = mirror(speaker), mirror(listener)
     features = features.replace(speaker_motion=add_tracking_noise(speaker, config, rng))
     if changes_sound(config):
-        features = change_sound(features, augment_log_mel(features.log_mel, config, rng))
+        features = change_sound(features, augment_log_mel(features.log_mel, config, rng), causal)
     if rng.random() < config.drop_motion:
         features = drop_motion(features)
     if rng.random() < config.drop_words:
@@ -69,13 +71,14 @@ def augment_log_mel(log_mel: np.ndarray, config: AugmentConfig, rng: np.random.G
     return np.maximum(changed, MEL_FLOOR_DB, out=changed)
 
 
-def change_sound(features: SpeakerFeatures, log_mel: np.ndarray) -> SpeakerFeatures:
+def change_sound(features: SpeakerFeatures, log_mel: np.ndarray, causal: bool = False) -> SpeakerFeatures:
     """Replaces the log-mel and moves the MFCC with it.
 
     The MFCC are linear in the log-mel, so they move by the MFCC of the difference, and keep what they know
     about the frames outside the crop.
     """
-    moved = mfcc_of_log_mel(log_mel - features.log_mel, features.frames)
+    mfcc_of = past_mfcc_of_log_mel if causal else mfcc_of_log_mel
+    moved = mfcc_of(log_mel - features.log_mel, features.frames)
     return features.replace(log_mel=log_mel, mfcc=features.mfcc + moved)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from absl import flags
 
 from lhg_jax.config import AugmentConfig, DataConfig
-from lhg_jax.contract import Batch, Example, word_capacity
+from lhg_jax.contract import Batch, Example, FeatureSpec, word_capacity
 from lhg_jax.data.augment import augment, changes_sound
 from lhg_jax.data.schema import stack
 from lhg_jax.features import MFCC_SIZE, crop_features
@@ -27,6 +27,10 @@ class Source(Protocol):
     @property
     def space(self) -> CoefficientSpace:
         """Space of all motions."""
+
+    @property
+    def features(self) -> FeatureSpec:
+        """What the features of all clips mean."""
 
     def __len__(self) -> int: ...
 
@@ -96,7 +100,7 @@ class TrainStream:
                 "clips (--audio vico_compat) do not follow from the log-mel"
             )
         self._data = data
-        change = _TrainTransform(data.crop_frames, augmentation)
+        change = _TrainTransform(data.crop_frames, augmentation, source.features.causal)
         stream = _grain().MapDataset.source(source).seed(seed).shuffle().repeat().random_map(change)
         self._batches = stream[process::processes].batch(batch_size // processes, batch_fn=stack)
         self._next = 0
@@ -138,13 +142,14 @@ class TrainStream:
 class _TrainTransform:
     """Crop and augmentation of one clip; a class, so that worker processes can receive it."""
 
-    def __init__(self, frames: int, augmentation: AugmentConfig):
+    def __init__(self, frames: int, augmentation: AugmentConfig, causal: bool):
         self._frames = frames
         self._augmentation = augmentation
+        self._causal = causal
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         cut = random_crop(example, self._frames, rng, self._augmentation.offset_frames)
-        return augment(cut, self._augmentation, rng)
+        return augment(cut, self._augmentation, rng, self._causal)
 
 
 def eval_batches(

@@ -7,12 +7,14 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
+from lhg_jax.models import stream
 from lhg_jax.models.conv import convolve
-from lhg_jax.models.resnet_se import BatchNorm, SEBlock, time_padding
+from lhg_jax.models.resnet_se import BatchNorm, Mask, SEBlock
 
 STRIDES = (1, 2, 2, 2)
+MEL_RATE = 60.0  # log-mel steps/s
 LEVELS = ("low", "mid", "high")
 SHUFFLE = {"low": 1, "mid": 2, "high": 4}  # upsampling of stages 2, 3, 4 to one step a motion frame
 HEAD_TAPS = {"low": 2, "mid": 3, "high": 3}
@@ -38,15 +40,17 @@ class LevelHead(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Bool[Array, "batch time"], train: bool
+        self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Mask, train: bool
     ) -> Float[Array, "batch frames size"]:
         """The mask follows the features: repeated by the shuffle, shortened by the valid convolution."""
         r, taps = SHUFFLE[self.level], HEAD_TAPS[self.level]
-        x = pixel_shuffle(x_BTFC, r)
-        mask_BT = jnp.repeat(mask_BT, r, axis=1)[:, taps - 1 :]
+        x = stream.with_past(self, "past", pixel_shuffle(x_BTFC, r), taps, zeros=0)
+        mask_BT = None if mask_BT is None else jnp.repeat(mask_BT, r, axis=1)[:, taps - 1 :]
         conv = nn.Conv(x.shape[-1], (taps, taps), padding="VALID", dtype=self.dtype, name="conv")
         x = BatchNorm(name="bn")(nn.relu(convolve(conv, x)), mask_BT, train)
-        return nn.Dense(self.size, dtype=self.dtype, name="fc")(x.reshape(*x.shape[:2], -1))
+        return nn.Dense(self.size, dtype=self.dtype, name="fc")(
+            x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
+        )
 
 
 class AudioEncoder(nn.Module):
@@ -59,37 +63,43 @@ class AudioEncoder(nn.Module):
       filters: channels of the four stages (HA2G: 32, 64, 128, 256); the last two are multiples of 4 and 16.
       depths: blocks of each stage (HA2G: 3, 4, 6, 3).
       size: d, output size of each level (HA2G: 32).
-      causal: see SEBlock; frame t then sees mel steps up to 2t + 4 (one frame ahead).
+      memory_s: seconds that the SE blocks look back on; frame t then sees mel steps up to 2t + 4 (one frame
+        ahead). None: the encoder sees the whole clip.
     """
 
     filters: tuple[int, ...] = (32, 64, 128, 256)
     depths: tuple[int, ...] = (3, 4, 6, 3)
     size: int = 32
-    causal: bool = False
+    memory_s: float | None = None
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
         self,
         log_mel_BMF: Float[Array, "batch steps mel"],
-        mask_BM: Bool[Array, "batch steps"],
+        mask_BM: Mask,
         train: bool,
     ) -> LevelArrays:
         """Returns (low, mid, high), each [B, T', size]; steps outside the mask are not read."""
-        x = jnp.where(mask_BM[..., None], log_mel_BMF, 0.0)[..., None].astype(self.dtype)
-        padding = (time_padding(3, self.causal), (1, 1))
+        x = log_mel_BMF if mask_BM is None else jnp.where(mask_BM[..., None], log_mel_BMF, 0.0)
+        x = x[..., None].astype(self.dtype)
+        causal, rate = self.memory_s is not None, MEL_RATE
+        if causal:
+            x = stream.with_past(self, "past", x, 3)
+        padding = ((0, 0) if causal else (1, 1), (1, 1))
         conv1 = nn.Conv(self.filters[0], (3, 3), padding=padding, dtype=self.dtype, name="conv1")
         x, mask_BT = BatchNorm(name="bn1")(nn.relu(convolve(conv1, x)), mask_BM, train), mask_BM
         sources = []
         for stage, (features, depth, stride) in enumerate(
             zip(self.filters, self.depths, STRIDES, strict=True), 1
         ):
+            rate /= stride
             for i in range(depth):
                 block = SEBlock(
                     features,
                     stride=stride if i == 0 else 1,
                     shortcut=i == 0 and stage > 1,
-                    causal=self.causal,
+                    memory=None if self.memory_s is None else self.memory_s * rate,
                     dtype=self.dtype,
                     name=f"layer{stage}_{i}",
                 )

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lhg_jax.models.resnet_se import SEBlock
+from lhg_jax.models.resnet_se import Mask, SEBlock
 
 
 class AudioFusion(nn.Module):
@@ -16,29 +16,29 @@ class AudioFusion(nn.Module):
       size: width of A^AE.
       blocks: number of SE blocks, two convolutions each.
       taps: frames that each convolution spans, odd.
-      causal: see SEBlock.
+      memory: see SEBlock.
     """
 
     size: int
     blocks: int
     taps: int = 3
-    causal: bool = False
+    memory: float | None = None
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
         self,
         parts: list[Float[Array, "batch frame _"]],
-        mask_BT: Bool[Array, "batch frame"],
+        mask_BT: Mask,
         train: bool,
     ) -> Float[Array, "batch frame size"]:
         """Frames outside the mask are not read and come out as zero."""
         x = jnp.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
         x = nn.Dense(self.size, dtype=self.dtype, name="mix")(x)
-        x = jnp.where(mask_BT[..., None], x, 0.0)[:, :, None]
+        x = (x if mask_BT is None else jnp.where(mask_BT[..., None], x, 0.0))[:, :, None]
         kernel = (self.taps, 1)
         for i in range(self.blocks):
-            block = SEBlock(self.size, kernel=kernel, causal=self.causal, dtype=self.dtype, name=f"block{i}")
+            block = SEBlock(self.size, kernel=kernel, memory=self.memory, dtype=self.dtype, name=f"block{i}")
             x, _ = block(x, mask_BT, train)
         return x[:, :, 0]
 

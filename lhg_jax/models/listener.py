@@ -12,11 +12,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lhg_jax.contract import AnyArray, ListenerOutput, SpeakerFeatures
 from lhg_jax.features import Size, mel_steps
+from lhg_jax.models import stream
 from lhg_jax.models.audio_encoder import LEVELS, AudioEncoder, LevelArrays
 from lhg_jax.models.decoder import MotionDecoder
 from lhg_jax.models.fusion import AudioFusion, CrossModalFusion
-from lhg_jax.models.resnet_se import BatchNorm
+from lhg_jax.models.resnet_se import BatchNorm, Mask
 from lhg_jax.models.text_encoder import TextEncoder
+from lhg_jax.motion import FRAME_RATE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,11 @@ class ListenerConfig:
       hidden: GRU units of each direction; >= 1.
       layers: GRU layers; >= 1.
       bidirectional: False makes the whole listener causal: a frame depends on the speaker's next
-        `look_ahead` + 1 frames at most, and squeeze-and-excitation averages over the past.
+        `look_ahead` + 1 frames at most, squeeze-and-excitation averages over the past, and the speaker's
+        motion is taken to be relative to a moving anchor (`moving_anchor`), not to its clip.
       look_ahead: frames, >= 0; used by the causal variant only.
+      memory_s: seconds after which squeeze-and-excitation has forgotten all but 1/e, > 0; used by the
+        causal variant only.
       residual: predict the change from the first frame (True) or the coefficients themselves.
       levels: audio levels that enter the A-FFM, a subset of ("low", "mid", "high").
       use_text: hear words; False also leaves the text features zero and no frame an anchor.
@@ -61,6 +66,7 @@ class ListenerConfig:
     layers: int = 6
     bidirectional: bool = True
     look_ahead: int = 0
+    memory_s: float = 8.0
     residual: bool = True
     levels: tuple[str, ...] = LEVELS
     use_text: bool = True
@@ -131,6 +137,10 @@ class MotionScale(nn.Module):
         shape = (1,) * (values.ndim - 1) + (self.coeff,)
         return (values - self.mean.value.reshape(shape)) / self.std.value.reshape(shape)
 
+    def normalise_change(self, values: Float[Array, "*batch coeff"]) -> Float[Array, "*batch coeff"]:
+        """values / std: of differences, in which the mean has cancelled."""
+        return values / self.std.value.reshape((1,) * (values.ndim - 1) + (self.coeff,))
+
     def restore(self, values: Float[Array, "*batch coeff"]) -> Float[Array, "*batch coeff"]:
         """values * std + mean."""
         shape = (1,) * (values.ndim - 1) + (self.coeff,)
@@ -161,15 +171,16 @@ class Listener(nn.Module):
     def setup(self):
         """Builds the stages; they run in float32 or bfloat16, and the recurrent carry stays float32."""
         c, dtype = self.config, jnp.dtype(self.config.dtype)
-        causal = not c.bidirectional
+        memory_s = None if c.bidirectional else c.memory_s
+        memory = None if c.bidirectional else c.memory_s * FRAME_RATE
         self.motion_scale = MotionScale(c.coeff)
-        self.audio_encoder = AudioEncoder(c.audio_filters, c.audio_depths, c.level_size, causal, dtype)
+        self.audio_encoder = AudioEncoder(c.audio_filters, c.audio_depths, c.level_size, memory_s, dtype)
         if c.use_text:
             self.text_encoder = TextEncoder(c.text_channels, c.level_size, dropout=c.dropout, dtype=dtype)
             self.text_input = nn.Dense(c.level_size, dtype=dtype)
         if c.use_mfcc:
             self.mfcc_norm = BatchNorm()
-        self.audio_fusion = AudioFusion(c.fusion_size, c.fusion_blocks, c.fusion_taps, causal, dtype)
+        self.audio_fusion = AudioFusion(c.fusion_size, c.fusion_blocks, c.fusion_taps, memory, dtype)
         self.cross_modal_fusion = CrossModalFusion(c.fusion_size, dtype)
         self.decoder = MotionDecoder(
             c.coeff, c.hidden, c.layers, c.bidirectional, c.look_ahead, c.residual, dtype
@@ -185,7 +196,8 @@ class Listener(nn.Module):
         features, first_BC = mask_features(features), jnp.asarray(first_frame)
         lengths_B = clip_lengths(features.in_clip)
         mask_BT = jnp.arange(features.frames)[None] < lengths_B[:, None]
-        levels = self.hear(features.log_mel, lengths_B, features.frames, train)  # f_low, f_mid, f_high
+        mel_mask_BM = self._mel_mask(features, lengths_B)
+        levels = self.hear(features.log_mel, mel_mask_BM, features.frames, train)  # f_low, f_mid, f_high
         words_BTD, text_BTD, anchors_BT = self.read(features, levels[0], train)  # S_T, f_t
         audio_BTD = self.fuse(levels, words_BTD, features, mask_BT, train)  # A^AE
         e_BTD = self.see(features, audio_BTD, mask_BT)  # e
@@ -193,20 +205,39 @@ class Listener(nn.Module):
         text_BTD, low_BTD, mid_BTD, high_BTD = (x.astype(jnp.float32) for x in (text_BTD, *levels))
         return ListenerOutput(motion_BTC, text_BTD, (low_BTD, mid_BTD, high_BTD), anchors_BT)
 
-    def hear(
-        self,
-        log_mel_BMF: Float[Array, "batch steps mel"],
-        lengths_B: Int[Array, "batch"],
-        frames: Size,
-        train: bool,
-    ) -> LevelArrays:
-        """E_a: log-mel to the audio levels (low, mid, high), each [B, T, d]."""
-        steps = log_mel_BMF.shape[1]
+    def step(
+        self, features: SpeakerFeatures, first_frame: Float[AnyArray, "batch coeff"]
+    ) -> Float[Array, "batch frame coeff"]:
+        """The same for the next piece of a stream (`models.stream`); of a causal listener only.
+
+        Row i is the listener's frame one after the piece's i-th, less `look_ahead`. The log-mel runs ahead: a
+        piece of n frames brings 2n steps, the first piece 3 more, for frame t hears up to step 2t + 4.
+        """
+        features, first_BC = jax.tree.map(jnp.asarray, features), jnp.asarray(first_frame)
+        levels = self.hear(features.log_mel, None, features.frames, train=False)
+        words_BTD, _, _ = self.read(features, levels[0], train=False)
+        e_BTD = self.see(features, self.fuse(levels, words_BTD, features, None, train=False), None)
+        lengths_B = jnp.full(e_BTD.shape[:1], features.frames)
+        decoded_BTC = self.decoder.predict(e_BTD, self.motion_scale.normalise(first_BC), lengths_B)
+        return self.motion_scale.restore(decoded_BTC)
+
+    def _mel_mask(
+        self, features: SpeakerFeatures, lengths_B: Int[Array, "batch"]
+    ) -> Bool[Array, "batch steps"]:
+        steps, frames = features.log_mel.shape[1], features.frames
         if steps != mel_steps(frames):
             raise ValueError(f"{frames} frames need {mel_steps(frames)} log-mel steps, not {steps}")
+        return mel_mask(lengths_B, frames)
+
+    def hear(
+        self, log_mel_BMF: Float[Array, "batch steps mel"], mask_BM: Mask, frames: Size, train: bool
+    ) -> LevelArrays:
+        """E_a: log-mel to the audio levels (low, mid, high), each [B, T, d]."""
         scaled_BMF = (log_mel_BMF - self.config.mel_offset_db) / self.config.mel_scale_db
-        low, mid, high = self.audio_encoder(scaled_BMF, mel_mask(lengths_B, frames), train)
-        return low[:, :frames], mid[:, :frames], high[:, :frames]
+        levels = self.audio_encoder(scaled_BMF, mask_BM, train)
+        # All reach to the end of a clip, but in a stream one comes earlier than the others.
+        low, mid, high = (stream.take(self, name, x, frames) for name, x in zip(LEVELS, levels, strict=True))
+        return low, mid, high
 
     def read(
         self, features: SpeakerFeatures, like_BTD: Array, train: bool
@@ -225,7 +256,7 @@ class Listener(nn.Module):
         levels: LevelArrays,
         words_BTD: Array,
         features: SpeakerFeatures,
-        mask_BT: Bool[Array, "batch frame"],
+        mask_BT: Mask,
         train: bool,
     ) -> Float[Array, "batch frame size"]:
         """f_{A-FFM}: audio levels, words S_T and MFCC M_T to A^AE."""
@@ -240,18 +271,22 @@ class Listener(nn.Module):
         self,
         features: SpeakerFeatures,
         audio_BTD: Float[Array, "batch frame size"],
-        mask_BT: Bool[Array, "batch frame"],
+        mask_BT: Mask,
     ) -> Float[Array, "batch frame size"]:
         """f_XM: the speaker's motion and A^AE to e; zeros past the end of a clip.
 
         The decoder predicts change from the listener's first frame: the speaker's change comes in beside it,
-        counted from the first frame in which they are seen.
+        counted from the first frame in which they are seen. A causal listener's features are relative to a
+        moving anchor, so there it is all that comes in.
         """
-        motion_BTC = self.motion_scale.normalise(features.speaker_motion)
-        change_BTC = motion_BTC - first_seen(motion_BTC, features.speaker_seen)
-        both_BTC = jnp.concatenate([motion_BTC, change_BTC], axis=-1)
-        e_BTD = self.cross_modal_fusion(both_BTC, features.speaker_seen, audio_BTD)
-        return jnp.where(mask_BT[..., None], e_BTD, 0.0)
+        if self.config.bidirectional:
+            motion_BTC = self.motion_scale.normalise(features.speaker_motion)
+            change_BTC = motion_BTC - first_seen(motion_BTC, features.speaker_seen)
+            motion_BTC = jnp.concatenate([motion_BTC, change_BTC], axis=-1)
+        else:
+            motion_BTC = self.motion_scale.normalise_change(features.speaker_motion)
+        e_BTD = self.cross_modal_fusion(motion_BTC, features.speaker_seen, audio_BTD)
+        return e_BTD if mask_BT is None else jnp.where(mask_BT[..., None], e_BTD, 0.0)
 
     def respond(
         self,

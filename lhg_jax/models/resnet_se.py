@@ -12,21 +12,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lhg_jax.models import stream
 from lhg_jax.models.conv import convolve
 
 TORCH_MOMENTUM = 0.1  # weight of the new batch in the running statistics
 TORCH_EPSILON = 1e-5
 
 
-def time_mean(
-    x_BTC: Float[Array, "batch time channel"], mask_BT: Bool[Array, "batch time"], causal: bool
-) -> Float[Array, "batch #time channel"]:
-    """Mean over the valid time steps, or at each step over the steps so far (`causal`). float32."""
+Mask = Bool[Array, "batch time"] | None  # None: every step counts, as in a stream
+
+
+def time_mean(x_BTC: Float[Array, "batch time channel"], mask_BT: Mask) -> Float[Array, "batch 1 channel"]:
+    """Mean over the valid time steps, float32."""
+    mask_BT = jnp.ones(x_BTC.shape[:2], bool) if mask_BT is None else mask_BT
     weights_BT1 = mask_BT[..., None].astype(jnp.float32)
-    x_BTC = x_BTC.astype(jnp.float32) * weights_BT1
-    if causal:
-        return jnp.cumsum(x_BTC, axis=1) / jnp.maximum(jnp.cumsum(weights_BT1, axis=1), 1.0)
-    total_B1C = jnp.sum(x_BTC, axis=1, keepdims=True)
+    total_B1C = jnp.sum(x_BTC.astype(jnp.float32) * weights_BT1, axis=1, keepdims=True)
     return total_B1C / jnp.maximum(jnp.sum(weights_BT1, axis=1, keepdims=True), 1.0)
 
 
@@ -39,7 +39,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch time *rest"], mask_BT: Bool[Array, "batch time"], train: bool
+        self, x: Float[Array, "batch time *rest"], mask_BT: Mask, train: bool
     ) -> Float[Array, "batch time *rest"]:
         """`train` normalises by the batch and updates `batch_stats` where that collection is mutable."""
         size = x.shape[-1]
@@ -47,6 +47,7 @@ class BatchNorm(nn.Module):
         bias_C = self.param("bias", nn.initializers.zeros, (size,))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (size,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (size,))
+        mask_BT = jnp.ones(x.shape[:2], bool) if mask_BT is None else mask_BT
         mask = mask_BT.reshape(mask_BT.shape + (1,) * (x.ndim - 2))
         mean_C, rest_C, var_C = running_mean.value, jnp.zeros(size), running_var.value
         if train:
@@ -85,19 +86,28 @@ def _moments(x: Float[Array, "..."], mask: Bool[Array, "..."]) -> tuple[Array, A
 
 
 class SqueezeExcite(nn.Module):
-    """Scales channels by a gate computed from their mean over frequency and time."""
+    """Scales channels by a gate computed from their mean over frequency and time.
+
+    Attributes:
+      reduction: channels for each hidden unit of the gate.
+      memory: time steps that the mean looks back on (`stream.fading_mean`); None: over the whole clip.
+    """
 
     reduction: int = 8
-    causal: bool = False
+    memory: float | None = None
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
-        self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Bool[Array, "batch time"]
+        self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Mask
     ) -> Float[Array, "batch time freq channel"]:
         """Gate = sigmoid(W2 relu(W1 mean)), hidden size C / reduction (at least 1)."""
         size = x_BTFC.shape[-1]
-        mean_BTC = time_mean(jnp.mean(x_BTFC, axis=2, dtype=jnp.float32), mask_BT, self.causal)
+        mean_BTC = jnp.mean(x_BTFC, axis=2, dtype=jnp.float32)
+        if self.memory is None:
+            mean_BTC = time_mean(mean_BTC, mask_BT)
+        else:
+            mean_BTC = stream.fading_mean(self, mean_BTC, mask_BT, self.memory)
         hidden = nn.relu(nn.Dense(max(size // self.reduction, 1), name="squeeze")(mean_BTC))
         gate_BTC = nn.sigmoid(nn.Dense(size, name="excite")(hidden))
         return x_BTFC * gate_BTC[:, :, None].astype(x_BTFC.dtype)
@@ -111,45 +121,48 @@ class SEBlock(nn.Module):
       stride: of both axes; the mask is subsampled with the features.
       kernel: (time, frequency) taps; (3, 1) makes a block along time only.
       shortcut: project the input by a strided 1x1 convolution and BN instead of passing it on.
-      causal: a step sees no later step (time padding in front, cumulative means).
+      memory: output steps that SE looks back on, and no step sees a later one; None: sees the whole clip.
     """
 
     features: int
     stride: int = 1
     kernel: tuple[int, int] = (3, 3)
     shortcut: bool = False
-    causal: bool = False
+    memory: float | None = None
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
-        self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Bool[Array, "batch time"], train: bool
-    ) -> tuple[Float[Array, "batch time2 freq2 features"], Bool[Array, "batch time2"]]:
+        self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Mask, train: bool
+    ) -> tuple[Float[Array, "batch time2 freq2 features"], Bool[Array, "batch time2"] | None]:
         """Returns features and mask, both at ceil(size / stride)."""
-        mask_out_BT = mask_BT[:, :: self.stride]
-        y = convolve(self._conv(self.stride, "conv1"), x_BTFC)
+        mask_out_BT = None if mask_BT is None else mask_BT[:, :: self.stride]
+        x_BTFC, y = self._convolve(x_BTFC, self.stride, "conv1")
         y = BatchNorm(name="bn1")(nn.relu(y), mask_out_BT, train)
-        y = BatchNorm(name="bn2")(convolve(self._conv(1, "conv2"), y), mask_out_BT, train)
-        y = SqueezeExcite(causal=self.causal, dtype=self.dtype, name="se")(y, mask_out_BT)
+        _, y = self._convolve(y, 1, "conv2")
+        y = BatchNorm(name="bn2")(y, mask_out_BT, train)
+        y = SqueezeExcite(memory=self.memory, dtype=self.dtype, name="se")(y, mask_out_BT)
         if self.shortcut:
-            x_BTFC = x_BTFC[:, :: self.stride, :: self.stride]
             project = nn.Dense(self.features, use_bias=False, dtype=self.dtype, name="downsample_conv")
-            x_BTFC = BatchNorm(name="downsample_bn")(project(x_BTFC), mask_out_BT, train)
+            x_BTFC = project(x_BTFC[:, :, :: self.stride])
+            x_BTFC = BatchNorm(name="downsample_bn")(x_BTFC, mask_out_BT, train)
         return nn.relu(x_BTFC + y), mask_out_BT
 
-    def _conv(self, stride: int, name: str) -> nn.Conv:
-        return nn.Conv(
+    def _convolve(self, x: Array, stride: int, name: str) -> tuple[Array, Array]:
+        """x at the time steps that the outputs stand at, and the outputs of a convolution without bias."""
+        taps, width = self.kernel[0], self.kernel[1] // 2
+        causal = self.memory is not None
+        conv = nn.Conv(
             self.features,
             self.kernel,
             (stride, stride),
-            (time_padding(self.kernel[0], self.causal), (self.kernel[1] // 2, self.kernel[1] // 2)),
+            ((0, 0) if causal else (taps // 2, taps // 2), (width, width)),
             use_bias=False,
             dtype=self.dtype,
             kernel_init=nn.initializers.he_normal(),
             name=name,
         )
-
-
-def time_padding(taps: int, causal: bool) -> tuple[int, int]:
-    """Zeros in front and behind along time: symmetric, or all in front."""
-    return (taps - 1, 0) if causal else (taps // 2, taps // 2)
+        if not causal:
+            return x[:, ::stride], convolve(conv, x)
+        x = stream.with_past(self, f"{name}_past", x, taps, stride=stride)
+        return x[:, taps - 1 :: stride], convolve(conv, x)

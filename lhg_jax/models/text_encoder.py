@@ -9,6 +9,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lhg_jax.models import stream
+
 
 class CausalConv(nn.Module):
     """Weight-normed dilated convolution along time that sees no later step: weight = g · v / ‖v‖.
@@ -31,8 +33,9 @@ class CausalConv(nn.Module):
         bias_D = self.param("bias", nn.initializers.zeros, (self.features,))
         kernel = (v * (g_D / norm_D)[None, None]).reshape(-1, self.features).astype(self.dtype)
         shifts = [(self.taps - 1 - i) * self.dilation for i in range(self.taps)]
-        T = x_BTC.shape[1]
-        taps = [jnp.pad(x_BTC, ((0, 0), (shift, 0), (0, 0)))[:, :T] for shift in shifts]
+        T, past = x_BTC.shape[1], shifts[0]
+        x_BTC = stream.with_past(self, "past", x_BTC, past + 1)
+        taps = [x_BTC[:, past - shift : past - shift + T] for shift in shifts]
         y_BTD = jnp.concatenate(taps, axis=-1).astype(self.dtype) @ kernel
         return y_BTD + bias_D.astype(self.dtype)[None, None]
 

@@ -14,9 +14,11 @@ from lhg_jax.contract import VICO_COMPAT, Example, FeatureSpec, spec_to_json
 from lhg_jax.data.schema import ClipInfo, assemble, presumed_features
 from lhg_jax.faces.precomputed import at_video_rate, read_coefficients
 from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion, require_same_space
+from lhg_jax.moving_anchor import relative_to_anchor
 from lhg_jax.preparation.clip_files import ClipFiles
 from lhg_jax.speech.asr import RECOGNISERS
 from lhg_jax.speech.bert import shared_encoder
+from lhg_jax.speech.causal import causal_spec, extract_causal_speech
 from lhg_jax.speech.extract import extract_speech
 from lhg_jax.speech.vico_compat import SAMPLE_RATE as VICO_SAMPLE_RATE
 from lhg_jax.speech.vico_compat import vico_audio
@@ -34,11 +36,13 @@ class Recipe:
 
     Attributes:
       asr: name in `speech.asr.RECOGNISERS`, for clips without a transcript.
+      causal: features that hear no future; words only of transcripts, motion relative to a moving anchor.
       audio: `full`, or `vico_compat` for the baseline's 45 columns in place of the 39 MFCC.
     """
 
     asr: str = "pocketsphinx"
     audio: str = "full"
+    causal: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,11 +98,17 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
         words = RECOGNISERS[recipe.asr](wave)
     elif clip.transcript and (message := misfit(words, frames / FRAME_RATE)):
         notes.append(f"{clip.transcript.name}: {message}")
-    example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
+    if recipe.causal:
+        known = words if clip.transcript else []
+        speech = extract_causal_speech(wave, frames, known, shared_encoder())
+        example = assemble(speech, relative_to_anchor(speaker), listener)
+    else:
+        example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
     recipe_name, columns = AUDIO[recipe.audio]
     example = example.replace(
         features=example.features.replace(mfcc=columns(sound, frames, example.features.mfcc))
     )
+    spec = dataclasses.replace(presumed_features(example, listener.space.name), mfcc=recipe_name)
     measured = "precomputed" if clip.listener_coefficients else "tracked"
     info = ClipInfo(
         uuid=clip.uuid,
@@ -110,9 +120,7 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
         motion_source=measured,
         transcript=to_json(words),
         notes="\n".join(notes),
-        features=spec_to_json(
-            dataclasses.replace(presumed_features(example, listener.space.name), mfcc=recipe_name)
-        ),
+        features=spec_to_json(causal_spec(spec) if recipe.causal else spec),
     )
     return example, info
 

@@ -7,7 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from lhg_jax.data.schema import ClipInfo, Example, make_example
+from lhg_jax.contract import Example, spec_to_json
+from lhg_jax.data.schema import ClipInfo, assemble, make_example, presumed_features
+from lhg_jax.moving_anchor import relative_to_anchor
 from lhg_jax.preparation.voices import Voice
 from lhg_jax.simulator.dyads import (
     Dyad,
@@ -19,9 +21,11 @@ from lhg_jax.simulator.dyads import (
     synthesise_varied,
 )
 from lhg_jax.speech.bert import shared_encoder
+from lhg_jax.speech.causal import PrefixEncoder, causal_spec, extract_causal_speech
 from lhg_jax.speech.words import to_json
 
 Listeners = Literal["varied", "constant"]
+CAUSAL_VERSION = 1  # of the features that hear no future: raised when the same dyad would give others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,7 @@ class SyntheticJob:
       split: name of the split.
       voice: whose recordings are heard; None: a synthetic voice.
       listeners: `varied` people, or `constant` ones that keep the rules of `rules.py`.
+      causal: with features that hear no future.
     """
 
     seed: int
@@ -40,6 +45,7 @@ class SyntheticJob:
     split: str
     voice: Voice | None = None
     listeners: Listeners = "varied"
+    causal: bool = False
 
     @property
     def uuid(self) -> str:
@@ -52,7 +58,8 @@ class SyntheticJob:
         """Changes with every parameter of the simulator, and with the recordings."""
         files = [path.name for path in self.voice.files] if self.voice else []
         kind = (files, self.listeners) if files or self.listeners == "varied" else ()
-        description = (self.seed, self.index, DyadParams(), *kind)
+        recipe = ("causal", CAUSAL_VERSION) if self.causal else ()
+        description = (self.seed, self.index, DyadParams(), *kind, *recipe)
         return hashlib.sha256(repr(description).encode()).hexdigest()[:24]
 
     def dyad(self) -> Dyad:
@@ -74,7 +81,18 @@ class SyntheticJob:
             motion_source="simulated",
             transcript=to_json(dyad.words),
         )
+        if self.causal:
+            example = make_causal_example(dyad, shared_encoder())
+            spec = causal_spec(presumed_features(example, info.space))
+            return example, dataclasses.replace(info, features=spec_to_json(spec))
         return make_example(dyad, shared_encoder()), info
+
+
+def make_causal_example(dyad: Dyad, encoder: PrefixEncoder) -> Example:
+    """What a live listener hears and sees of a dyad, and what the listener does."""
+    frames = min(len(dyad.speaker), len(dyad.listener))
+    speech = extract_causal_speech(dyad.wave, frames, dyad.words, encoder)
+    return assemble(speech, relative_to_anchor(dyad.speaker), dyad.listener, dyad.style.vector())
 
 
 def synthetic_jobs(

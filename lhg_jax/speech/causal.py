@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from lhg_jax.contract import FeatureSpec
 from lhg_jax.features import mel_steps
 from lhg_jax.motion import FRAME_RATE
 from lhg_jax.speech.extract import SpeechFeatures
@@ -27,6 +28,11 @@ LOUDNESS_FLOOR_DB = -5.0
 RELEASE_S = 10.0  # in which the running loudness falls by a factor of e in amplitude, 8.7 dB
 RELEASE_DB_PER_STEP = 20 / np.log(10) / (RELEASE_S * STEP_RATE)
 PAST_ROWS = 2 * HALF_WIDTH  # rows of MFCC before a frame that its differences see
+
+
+def causal_spec(spec: FeatureSpec) -> FeatureSpec:
+    """What the features mean that this file makes, where those of `extract` mean `spec`."""
+    return dataclasses.replace(spec, log_mel="running_loudness/1", mfcc="past/1", causal=True)
 
 
 class HearingState(NamedTuple):

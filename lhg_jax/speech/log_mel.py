@@ -77,7 +77,7 @@ def mel_decibels(
     for starts_of_chunk in starts.reshape(-1, CHUNK):
         first = int(starts_of_chunk[0])
         offsets = (starts_of_chunk - first).astype(np.int32)
-        chunks.append(_chunk_decibels(_span(wave, first, span), offsets))  # asynchronous
+        chunks.append(window_decibels(_span(wave, first, span), offsets))  # asynchronous
     return np.concatenate([np.asarray(chunk) for chunk in chunks])[:steps]
 
 
@@ -91,7 +91,7 @@ def _span(wave: Float[np.ndarray, "samples"], first: int, length: int) -> Float[
 
 
 @jax.jit
-def _chunk_decibels(samples: Float[Array, "span"], starts: Int[Array, "chunk"]) -> Float[Array, "chunk 128"]:
+def window_decibels(samples: Float[Array, "span"], starts: Int[Array, "chunk"]) -> Float[Array, "chunk 128"]:
     """Mel power in dB of the windows of `samples` that begin at `starts`."""
 
     def windowed(start):

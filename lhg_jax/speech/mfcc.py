@@ -38,6 +38,15 @@ def mfcc_of_log_mel(log_mel: Float[np.ndarray, "steps 128"], frames: int) -> Flo
     return np.concatenate([static, *(differences(padded, order) for order in (1, 2))], axis=1)
 
 
+def past_mfcc_of_log_mel(
+    log_mel: Float[np.ndarray, "steps 128"], frames: int
+) -> Float[np.ndarray, "frames 39"]:
+    """As `mfcc_of_log_mel`, with the differences of the 9 frames that end with each (`causal.hear`)."""
+    static = static_mfcc(log_mel[1 : 2 * frames : 2])
+    padded = np.pad(static, ((2 * HALF_WIDTH, 0), (0, 0)), mode="edge")
+    return np.concatenate([static, *(differences(padded, order) for order in (1, 2))], axis=1)
+
+
 def static_mfcc(log_mel: Float[np.ndarray, "rows 128"]) -> Float[np.ndarray, "rows 13"]:
     """The first coefficients of the orthonormal DCT-II of each row."""
     if not len(log_mel):

@@ -7,7 +7,7 @@ import pytest
 from training_toy import random_example
 
 from lhg_jax.config import AugmentConfig, DataConfig
-from lhg_jax.contract import word_capacity
+from lhg_jax.contract import FeatureSpec, word_capacity
 from lhg_jax.data import augment as augmentation
 from lhg_jax.data.pipeline import TrainStream, crop, eval_batches, random_crop
 from lhg_jax.face_model import mirror
@@ -23,6 +23,7 @@ class MemorySource:
     """Clips of different lengths, none shorter than a crop."""
 
     space = LANDMARK
+    features = FeatureSpec()
 
     def __init__(self, count=10, frames=14):
         rng = np.random.default_rng(0)
@@ -318,3 +319,13 @@ def test_settings_that_cannot_work():
     source.space = TDDFA
     with pytest.raises(UserError, match=r"augment.mirror must be 0: .* space 'tddfa'"):
         stream(source)
+
+
+def test_augmented_sound_of_causal_clips_keeps_to_the_past():
+    """A change of the log-mel moves the MFCC of its own frame and of the eight after it."""
+    features = MemorySource(1, 30)[0].features
+    changed = features.log_mel.copy()
+    changed[2 * 15 + 1] += 7
+    for causal, frames in ((True, range(15, 24)), (False, range(11, 20))):
+        moved = augmentation.change_sound(features, changed, causal).mfcc - features.mfcc
+        np.testing.assert_array_equal(np.flatnonzero(np.abs(moved).max(axis=1) > 1e-3), frames)

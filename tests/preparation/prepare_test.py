@@ -4,7 +4,9 @@ from prepare_helpers import run
 
 from lhg_jax.data.records import open_source
 from lhg_jax.features import mel_steps
-from lhg_jax.simulator.dyads import split_seed, synthesise_varied
+from lhg_jax.moving_anchor import relative_to_anchor
+from lhg_jax.preparation.synthetic_clips import SyntheticJob, make_causal_example
+from lhg_jax.simulator.dyads import split_seed, synthesise, synthesise_varied
 
 
 def test_prepared_clips_are_the_simulators_and_are_made_once(tmp_path, monkeypatch):
@@ -49,3 +51,23 @@ def test_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(monkeypatch, "--hours", "0.01", "--out", tmp_path / "file" / "new")
     assert "cannot be created" in capsys.readouterr().err
+
+
+class NoWords:
+    def prefix_vectors(self, words):
+        return np.zeros((len(words) + 1, 3), np.float32)
+
+
+def test_causal_clips_are_heard_and_seen_as_they_come():
+    dyad = synthesise(0, 0)
+    example = make_causal_example(dyad, NoWords())
+    np.testing.assert_array_equal(example.listener_motion, dyad.listener.values)
+    np.testing.assert_array_equal(example.features.speaker_motion, relative_to_anchor(dyad.speaker).values)
+    assert SyntheticJob(0, 0, "train", causal=True).key != SyntheticJob(0, 0, "train").key
+
+
+@pytest.mark.slow
+def test_prepared_causal_clips_say_so(tmp_path, monkeypatch):
+    run(monkeypatch, "--causal", "--hours", "0.004", "--workers", "1", "--out", tmp_path / "new")
+    spec = open_source(str(tmp_path / "new")).features
+    assert spec.causal and spec.log_mel == "running_loudness/1" and spec.mfcc == "past/1"

@@ -74,10 +74,10 @@ def test_result_does_not_depend_on_the_chunk(monkeypatch):
 
 def test_one_compilation_for_all_lengths():
     log_mel(noise(16000), 30)
-    before = module._chunk_decibels._cache_size()
+    before = module.window_decibels._cache_size()
     for frames in (1, 17, 200, 500):
         log_mel(noise(16000), frames)
-    assert module._chunk_decibels._cache_size() == before
+    assert module.window_decibels._cache_size() == before
 
 
 def test_sound_outside_the_clip_does_not_matter():

@@ -1,0 +1,33 @@
+"""The demo listener that streams, for live sessions: it hears and sees, and knows nothing of what comes next.
+
+Reproduces: lhg_jax/assets/demo_live.safetensors, once that is shipped. Sizes are those of configs/demo.py, in
+one direction and without words, which a live session does not have.
+Command:
+  make demo-live-model
+or, step by step,
+  python -m lhg_jax.prepare --causal --hours 3 --seed 0 --split train --out out/live/train
+  python -m lhg_jax.prepare --causal --hours 0.2 --seed 0 --split valid --out out/live/valid
+  python -m lhg_jax.train --config configs/demo_live.py --workdir out/demo_live
+Time: not yet measured. Expected score: not yet measured.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from lhg_jax.config import load_config
+
+demo = load_config(Path(__file__).with_name("demo.py"))
+config = dataclasses.replace(
+    demo,
+    model=dataclasses.replace(
+        demo.model,
+        bidirectional=False,
+        look_ahead=0,  # a frame hears 48 ms past its middle as it is: half a window and one frame
+        memory_s=8.0,
+        use_text=False,
+    ),
+    data=dataclasses.replace(demo.data, train="out/live/train", evaluation="out/live/valid"),
+    # Without words no frame is an anchor of Eq. 2.
+    loss=dataclasses.replace(demo.loss, contrastive="none", contrastive_weight=0.0),
+    augment=dataclasses.replace(demo.augment, drop_words=0.0),
+)
