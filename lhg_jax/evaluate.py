@@ -7,7 +7,6 @@ Exit code 0: every clip was measured in full; 1: some were left out, in part or 
 import dataclasses
 import functools
 import multiprocessing
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +29,7 @@ from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.compilation_cache import use_compilation_cache
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import StageTimes, console, warn
-from lhg_jax.util.workers import worker_environment
+from lhg_jax.util.workers import available_cores, worker_environment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +109,7 @@ def measure_all(
     pairs: list[Pair], options: Options, times: StageTimes
 ) -> Iterator[tuple[str, dict[str, Any] | str]]:
     """Yields (name, record, or what is wrong with the clip), in order of completion."""
-    workers = min(options.workers or os.cpu_count() or 1, len(pairs))
+    workers = min(options.workers or available_cores(), len(pairs))
     settings = Settings(options.inception, options.arcface, options.track)
     job = functools.partial(measure_one, options.output / "clips", settings, options.players)
     with times.stage("measure", total=len(pairs)) as advance:

@@ -9,7 +9,6 @@ Interrupted preparations go on where they stopped: finished clips are not made a
 
 import contextlib
 import dataclasses
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from lhg_jax.util.cli import UNSET, Maybe, parse
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console
+from lhg_jax.util.workers import available_cores
 
 if TYPE_CHECKING:
     from lhg_jax.preparation.clip_files import LeftOut, Listing
@@ -96,7 +96,7 @@ def prepare(options: Options) -> None:
     if options.runner:
         clip_jobs.make_clips_on_beam(plan.jobs, clips, options.runner, options.runner_options)
     else:
-        clip_jobs.make_clips(plan.jobs, clips, options.workers or os.cpu_count() or 1)
+        clip_jobs.make_clips(plan.jobs, clips, options.workers or available_cores())
     reasons = [(job.uuid, clip_jobs.left_out_reason(job, clips)) for job in plan.jobs]
     left_out = [*plan.left_out, *(LeftOut(uuid, reason) for uuid, reason in reasons if reason)]
     try:

@@ -16,12 +16,10 @@ from lhg_jax.contract import (
     spec_from_json,
     style_vector,
 )
-from lhg_jax.motion import Motion, require_same_space
+from lhg_jax.motion import Motion
 from lhg_jax.util.errors import MissingExtraError, UserError
 
 if TYPE_CHECKING:
-    from lhg_jax.simulator.dyads import Dyad
-    from lhg_jax.speech.bert import BertEncoder
     from lhg_jax.speech.extract import SpeechFeatures
 
 # Half precision on disk: steps of 0.06 dB at -80 dB, of 1e-3 in word vectors. Motion stays float32. A clip
@@ -197,21 +195,6 @@ def load_protos() -> Any:
     except ImportError as error:
         raise MissingExtraError("reading and writing clips", "train") from error
     return tf_example_pb2
-
-
-def make_example(dyad: "Dyad", encoder: "BertEncoder") -> Example:
-    """Extracts everything the model needs from one dyad.
-
-    Args:
-      dyad: sound, words and the motion of both people at 30 frames/s.
-      encoder: gives the word vectors.
-    """
-    from lhg_jax.speech.extract import extract_speech
-
-    require_same_space("speaker", dyad.speaker.space, "listener", dyad.listener.space)
-    frames = min(len(dyad.speaker), len(dyad.listener))
-    speech = extract_speech(dyad.wave, frames, dyad.words, encoder)
-    return assemble(speech, dyad.speaker, dyad.listener, dyad.style.vector())
 
 
 def assemble(

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from lhg_jax.contract import Example, spec_to_json
-from lhg_jax.data.schema import ClipInfo, assemble, make_example, presumed_features
+from lhg_jax.data.schema import ClipInfo, assemble, presumed_features
 from lhg_jax.moving_anchor import relative_to_anchor
 from lhg_jax.preparation.voices import Voice
 from lhg_jax.simulator.dyads import (
@@ -20,12 +20,16 @@ from lhg_jax.simulator.dyads import (
     synthesise_human,
     synthesise_varied,
 )
+from lhg_jax.simulator.examples import make_example
 from lhg_jax.speech.bert import shared_encoder
 from lhg_jax.speech.causal import PrefixEncoder, causal_spec, extract_causal_speech
 from lhg_jax.speech.words import to_json
 
 Listeners = Literal["varied", "constant"]
 CAUSAL_VERSION = 1  # of the features that hear no future: raised when the same dyad would give others
+
+# Raised when the same parameters would give other clips, by other rules or features: they are made again.
+RECIPE_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +59,11 @@ class SyntheticJob:
 
     @property
     def key(self) -> str:
-        """Changes with every parameter of the simulator, and with the recordings."""
+        """Changes with every parameter of the simulator, with the recordings and with the recipe."""
         files = [path.name for path in self.voice.files] if self.voice else []
         kind = (files, self.listeners) if files or self.listeners == "varied" else ()
         recipe = ("causal", CAUSAL_VERSION) if self.causal else ()
-        description = (self.seed, self.index, DyadParams(), *kind, *recipe)
+        description = (RECIPE_VERSION, self.seed, self.index, DyadParams(), *kind, *recipe)
         return hashlib.sha256(repr(description).encode()).hexdigest()[:24]
 
     def dyad(self) -> Dyad:

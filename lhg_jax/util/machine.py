@@ -27,10 +27,7 @@ def version_rows() -> Iterator[tuple[str, str]]:
 
 def machine_rows() -> Iterator[tuple[str, str]]:
     """(what, how much) of the machine: cores this process may use, memory, room for files."""
-    yield (
-        "CPU cores",
-        str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-    )
+    yield "CPU cores", str(available_cores())
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         yield "memory", f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB"
     yield "free disk (this folder)", f"{shutil.disk_usage('.').free / 1e9:.1f} GB"

@@ -13,6 +13,11 @@ WORKER_ENVIRONMENT = {
 }
 
 
+def available_cores() -> int:
+    """Cores that this process may use: fewer than the machine has under taskset, SLURM or in a container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def worker_environment() -> Iterator[None]:
     """Environment variables that processes started inside inherit."""
