@@ -115,13 +115,15 @@ def folder(out: Path, name: str, seed: int) -> Path:
 def run(name: str, config: TrainConfig, seed: int, out: Path) -> int:
     """One run, unless it is finished already; the number of the signal that stopped it, or 0."""
     from lhg_jax.sample_clips import draw_frames
+    from lhg_jax.training.identity import check_workdir
     from lhg_jax.training.loop import train
 
-    workdir = folder(out, name, seed)
+    workdir, config = folder(out, name, seed), with_seed(config, seed)
     if (workdir / RESULT).exists():
+        check_workdir(config, workdir)  # a row's name does not hold the overrides
         return 0
     say(f"{name}, seed {seed}")
-    summary = train(with_seed(config, seed), workdir, draw_frames)
+    summary = train(config, workdir, draw_frames)
     if summary.finished:
         scores, minutes = read_metrics(workdir)
         write_result(workdir, name, seed, scores, minutes)

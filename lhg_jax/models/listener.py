@@ -147,9 +147,9 @@ class MotionScale(nn.Module):
         return values * self.std.value.reshape(shape) + self.mean.value.reshape(shape)
 
 
-# In the coefficient's own unit. A coefficient that moves less in the training set than a tracker of real video
-# errs must not be blown up to unit variance. Chosen for `landmark`, whose tracker errs by up to about as much
-# (tests/faces/landmark_test.py); for the other spaces nobody has measured it.
+# In the coefficient's own unit. A coefficient that moves less in the training set than a tracker of real
+# video errs must not be blown up to unit variance. Chosen for `landmark`, whose tracker errs by up to about
+# as much (tests/faces/landmark_test.py); for the other spaces nobody has measured it.
 STD_FLOOR = 0.02
 
 

@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from lhg_jax.contract import Example
 from lhg_jax.motion import LANDMARK
-from lhg_jax.simulator.examples import make_example
 from lhg_jax.simulator.dyads import Dyad, split_seed, synthesise
+from lhg_jax.simulator.examples import make_example
 from lhg_jax.simulator.rule_scores import mean_probe, probe
 
 if TYPE_CHECKING:

@@ -11,7 +11,14 @@ from lhg_jax.config import AugmentConfig, CheckpointConfig, LoopConfig, Optimize
 from lhg_jax.contract import FeatureSpec
 from lhg_jax.data import records
 from lhg_jax.training import loop
-from lhg_jax.training.identity import IDENTITY, check_clips, check_same_run, run_identity, write_settings
+from lhg_jax.training.identity import (
+    IDENTITY,
+    check_clips,
+    check_same_run,
+    check_workdir,
+    run_identity,
+    write_settings,
+)
 from lhg_jax.util.errors import UserError
 
 
@@ -128,3 +135,11 @@ def test_clips_keep_what_their_features_mean(folder, tmp_path):
     other = records.RecordSource(folder, metadata)
     with pytest.raises(UserError, match=r"log_mel loudest_step/1, causal False; .*: log_mel running/1"):
         check_clips(make_config(folder), source, other)
+
+
+def test_a_finished_row_of_a_sweep_is_of_these_settings(folder, tmp_path):
+    """The overrides of a sweep are in no row's name."""
+    leave_run(make_config(folder), tmp_path)
+    check_workdir(make_config(folder), tmp_path)
+    with pytest.raises(UserError, match=r"augment\.gain_db was 6\.0 and is now 3\.0"):
+        check_workdir(make_config(folder, augment=AugmentConfig(gain_db=3.0)), tmp_path)

@@ -108,7 +108,7 @@ def test_run_starts_from_an_audio_encoder(folder, encoder):
     config = make_config(folder, model=HA2G_SCALE, start=StartConfig(audio_encoder=str(path)))
     mesh = make_mesh(1)
     plain = fresh_state(dataclasses.replace(config, start=StartConfig()), folder)
-    found = start_variables(config, LANDMARK, plain.eval_variables)
+    found = start_variables(config, FeatureSpec(word_size=WORD_SIZE), plain.eval_variables)
     state = jax.device_get(with_variables(plain, found, mesh))
     for params in (state.params, state.ema_params):
         assert_equal(params["audio_encoder"], variables["params"])
@@ -122,7 +122,7 @@ def test_audio_encoder_replaces_that_of_a_listener(folder, encoder, tmp_path):
     whole = random_listener(tmp_path / "x.safetensors", HA2G_SCALE)
     start = StartConfig(str(tmp_path / "x.safetensors"), str(encoder[0]))
     config = make_config(folder, model=HA2G_SCALE, start=start)
-    found = start_variables(config, LANDMARK, whole)
+    found = start_variables(config, FeatureSpec(word_size=WORD_SIZE), whole)
     assert_equal(found["params"]["audio_encoder"], encoder[1]["params"])
     assert {path[1] for path in changed(whole, found)} == {"audio_encoder"}
 
