@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import lhg_jax
 from lhg_jax.util.errors import device_error
+from lhg_jax.util.workers import available_cores
 
 VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "av", "dlib-bin", "librosa")
 
