@@ -18,7 +18,7 @@ FLOORS = (
     ("features", "face_model", "moving_anchor", "media", "outputs"),
     ("liveportrait", "styles", "batch"),
     ("speech", "faces", "models", "losses", "restore", "windowed_inference", "live_link"),
-    ("render", "config", "generative"),
+    ("render", "config", "generative", "streamed_inference"),
     ("data", "listener_checkpoint"),
     ("simulator", "draw_options"),
     ("metrics", "live"),
@@ -33,6 +33,7 @@ ALLOWED = {
         "lhg_exporters",
     ): "FID's official weights are a .pth, which the exporters' reader opens",
     ("util", "__init__"): "the version, for --version and doctor",
+    ("training", "__init__"): "the version, in the first line of a run's log",
 }
 
 
