@@ -71,10 +71,10 @@ def invert(options: Options) -> float:
     to_portrait = start.placement.to_portrait(float(start.angle[2]), start.trans, generator.sizes.image)
     picture = 2.0 * cut(portrait, to_portrait, generator.sizes.image).transpose(2, 0, 1) - 1.0
     given = (picture, start.latent, camera_pose(start.angle))
-    tensors = [torch.from_numpy(np.ascontiguousarray(x)).to(options.device) for x in given]
+    wanted, latent, pose = (torch.from_numpy(np.ascontiguousarray(x)).to(options.device) for x in given)
     settings = Settings(steps=options.steps, tune_steps=options.tune, samples=options.samples)
     with StageTimes().stage("inversion", options.steps + options.tune) as advance:
-        found = Search(generator, *tensors, settings).run(advance)
+        found = Search(generator, wanted, latent, pose, settings).run(advance)
     if options.tune:
         save_tuned(found.generator, options.output)
     names = ("latent", "residual", "pose_offset")
@@ -113,11 +113,10 @@ def measure(options: Options, portrait: np.ndarray) -> Measurement:
     """Coefficients of the portrait's face."""
     if options.coefficients:
         return read_measurement(options.coefficients)
-    from lhg_jax import faces
-    from lhg_jax.motion import DEEP3D
+    from lhg_jax.faces import deep3d
 
     with about(options.portrait):
-        fit = faces.get_tracker(DEEP3D, options.tracker_weights).track_image(portrait, options.face)
+        fit = deep3d.load(options.tracker_weights).track_image(portrait, options.face)
     for message in fit.warnings:
         warn(f"{options.portrait}: {message}")
     return Measurement(fit.parameters, fit.place)

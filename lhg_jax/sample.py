@@ -6,7 +6,7 @@ Without arguments it makes the built-in demo: out/demo.mp4 and out/demo_listener
 import dataclasses
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from lhg_jax.batch import read_batch
 from lhg_jax.draw_options import DrawOptions
@@ -141,11 +141,11 @@ def requests(options: Options) -> list["Request"]:
         if options.side_by_side and not all("speaker" in row for row in rows):
             raise UserError(f"{options.batch}: --side-by-side needs a speaker in every row")
         return [Request(**row | output_names(row["output"], options.side_by_side)) for row in rows]
-    motions = {"save_motion": options.save_motion, "export_motion": options.export_motion}
+    motions: dict[str, Any] = {"save_motion": options.save_motion, "export_motion": options.export_motion}
     if not options.listener:
         return [dataclasses.replace(demo_request(options.output or Path("out/demo.mp4")), **motions)]
     names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion")
-    inputs = {name: getattr(options, name) for name in names}
+    inputs: dict[str, Any] = {name: getattr(options, name) for name in names}
     output = output_names(options.output or Path("out.mp4"), options.side_by_side)
     return [Request(**inputs, **output, **motions)]
 

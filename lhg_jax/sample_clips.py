@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -77,10 +78,10 @@ def portrait_renderer() -> Callable[[Values], Iterator[Image]]:
     from skimage import data
 
     from lhg_jax.demo import LISTENER_CROP
-    from lhg_jax.faces import get_tracker
-    from lhg_jax.render import load_renderer
+    from lhg_jax.faces.landmark import LandmarkTracker
+    from lhg_jax.render.mesh.renderer import MeshRenderer
 
     image = data.astronaut()[LISTENER_CROP]
-    fit = get_tracker(LANDMARK).track_image(image)
-    renderer = load_renderer("mesh")(image, fit)
+    fit: Any = LandmarkTracker().track_image(image)
+    renderer = MeshRenderer(image, fit)
     return lambda values: renderer.render(values - values[:1] + np.asarray(fit.values, np.float32))

@@ -5,15 +5,19 @@ onnxruntime's CUDA provider before 2026 do not have. Gathered rows run everywher
 """
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
-def lattice(depth: int, height: int, width: int, like: Tensor) -> Float[Tensor, "depth height width 3"]:
-    """Positions (x, y, z) of a volume's cells; the centres of its corner cells are at -1 and 1."""
-    z, y, x = (_steps(size, like) for size in (depth, height, width))
+def lattice(sizes: Sequence[int], like: Tensor) -> Float[Tensor, "depth height width 3"]:
+    """Positions (x, y, z) of the cells of a volume of these sizes (depth, height, width).
+
+    The centres of its corner cells are at -1 and 1; type and device are those of `like`.
+    """
+    z, y, x = (_steps(size, like) for size in sizes)
     return torch.stack(torch.broadcast_tensors(x[None, None, :], y[None, :, None], z[:, None, None]), dim=-1)
 
 
@@ -37,16 +41,15 @@ def sample(
     )
     pixels = [((at_BNZYX3[..., axis] + 1) * size - 1) / 2 for axis, size in enumerate(reversed(sizes))]
     floors = [pixel.floor() for pixel in pixels]
-    total = None
+    total = torch.zeros((), dtype=volume_BCDHW.dtype, device=volume_BCDHW.device)
     for corner in itertools.product((0, 1), repeat=3):  # steps in x, y, z
-        index, weight = first, None
+        index, weight = first, torch.ones((), dtype=total.dtype, device=total.device)
         for pixel, floor, step, size, stride in zip(
             pixels, floors, corner, reversed(sizes), (1, sizes[2], sizes[1] * sizes[2]), strict=True
         ):
             cell = floor + step
             near = (1 - (pixel - cell).abs()) * ((cell >= 0) & (cell < size)).to(pixel.dtype)
-            weight = near if weight is None else weight * near
+            weight = weight * near
             index = index + cell.clamp(0, size - 1).long() * stride
-        found = rows_BVC[index] * weight[..., None]
-        total = found if total is None else total + found
+        total = total + rows_BVC[index] * weight[..., None]
     return total.movedim(-1, 2)

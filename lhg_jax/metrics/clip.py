@@ -115,10 +115,10 @@ def _compare_motion(pair: Pair, found: Measured) -> None:
 
 
 def _track(path: Path, role: str, warnings: list[str]) -> tuple[Motion, csim.FaceAnchor]:
-    from lhg_jax.faces import get_tracker
+    from lhg_jax.faces.landmark import LandmarkTracker
 
     try:
-        fit = get_tracker(LANDMARK).track_video(read_frames(path))
+        fit = LandmarkTracker().track_video(read_frames(path))
     except UserError as error:
         raise UserError(f"{role}: {error}") from None
     warnings += [f"{role}: {warning}" for warning in fit.warnings]

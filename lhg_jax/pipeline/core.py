@@ -165,7 +165,9 @@ class Pipeline:
           UserError: as above.
         """
         timed = TimedStages(self.stages)
-        source = find_source(speaker, audio, None) if speaker is not None or audio is not None else None
+        source: Source | None = None
+        if speaker is not None or audio is not None:
+            source = find_source(speaker, audio, None)
         image, fit = self._look(timed, portrait)
         found = measured(motion, self.renderer.space)
         if from_portrait:

@@ -26,7 +26,6 @@ class Source(Protocol):
       timeline: of the output's frames: the video's own, or 30 frames/s for sound alone.
       has_video: whether `frames` gives some.
       sound: what `media.VideoWriter` takes to put the speaker's sound into a video.
-      key: changes when one of the files does; None for what is in no file.
     """
 
     name: str
@@ -34,7 +33,10 @@ class Source(Protocol):
     timeline: Timeline
     has_video: bool
     sound: dict[str, Any]
-    key: tuple | None
+
+    @property
+    def key(self) -> tuple | None:
+        """Changes when one of the files does; None for what is in no file."""
 
     def wave(self) -> Float[np.ndarray, "samples"]:
         """The sound, 16 kHz mono."""
@@ -85,7 +87,7 @@ class ArraySource:
             else Timeline.regular(len(clip.frames), clip.fps)
         )
         self._wave = resample(clip.wave, clip.sample_rate)
-        self.sound = {"audio": self._wave}
+        self.sound: dict[str, Any] = {"audio": self._wave}
 
     def wave(self) -> Float[np.ndarray, "samples"]:
         """The sound, 16 kHz mono."""
@@ -154,10 +156,10 @@ def as_path(path: AnyPath | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def fingerprint(*paths: os.PathLike | None) -> tuple:
+def fingerprint(*paths: str | os.PathLike | None) -> tuple:
     """Changes when one of the files does; files that are not there have one, too."""
 
-    def of(path: os.PathLike | None) -> tuple | None:
+    def of(path: str | os.PathLike | None) -> tuple | None:
         if path is None:
             return None
         try:

@@ -26,9 +26,12 @@ class Animator(Protocol):
 
 @runtime_checkable
 class Renderer(Protocol):
-    """Makes portraits move. `space` is that of the motion it takes."""
+    """Makes portraits move."""
 
-    space: CoefficientSpace
+    @property
+    def space(self) -> CoefficientSpace:
+        """Of the motion that it takes."""
+        ...
 
     def __call__(self, portrait: np.ndarray, fit: Any) -> Animator:
         """The portrait, RGB, and its fit by a tracker of the same space."""
@@ -62,4 +65,4 @@ def draw_fewer(renderer: Renderer, fps: float) -> Renderer:
 
     if not fps > 0:
         raise UserError(f"--renderer-fps {fps:g}: must be positive")
-    return FewerFrames(renderer, fps)
+    return FewerFrames(renderer, fps, renderer.space)

@@ -25,15 +25,12 @@ class FewerFrames:
     Attributes:
       renderer: any of `render.RENDERERS`.
       fps: frames drawn a second, positive.
+      space: of the motion.
     """
 
     renderer: Any
     fps: float
-
-    @property
-    def space(self) -> CoefficientSpace:
-        """Of the motion."""
-        return self.renderer.space
+    space: CoefficientSpace
 
     def __call__(self, portrait: Image, fit: Any) -> "ThinnedPortrait":
         """Prepares a portrait."""

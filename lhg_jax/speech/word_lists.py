@@ -52,11 +52,10 @@ def _time(value: Any) -> float | None:
 def _placed(entries: list[tuple[Any, str]], low_s: float | None, high_s: float | None) -> Iterator[Cue]:
     """Cues of entries in order; `low_s` and `high_s` bound those without times at the ends."""
     rows = [(*_parts(entry, where), where) for entry, where in entries]
-    timed = [start is not None and end is not None for _, start, end, _ in rows]
     waiting: list[tuple[str, str]] = []
     last_s = low_s
-    for (text, start_s, end_s, where), has_times in zip(rows, timed, strict=True):
-        if not has_times:
+    for text, start_s, end_s, where in rows:
+        if start_s is None or end_s is None:
             waiting.append((text, where))
             continue
         cue = Cue.checked(text, start_s, end_s, where)

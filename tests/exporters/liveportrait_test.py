@@ -169,7 +169,7 @@ def test_equal_keypoints_leave_the_lattice():
     feature, kp = torch.randn(1, 32, 16, 32, 32), torch.rand(1, 21, 3) - 0.5
     seen, motions = net.describe(feature, kp, kp)
     assert seen.reshape(1, 22, 5, -1)[:, :, 0].abs().max() == 0  # no heat
-    want = lattice(16, 32, 32, like=feature)
+    want = lattice((16, 32, 32), feature)
     torch.testing.assert_close(motions, want.expand(motions.shape), atol=1e-6, rtol=0)
 
 
