@@ -1,6 +1,7 @@
 """The mesh renderer on an exactly known face: geometry without a detector, and bad input."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from lhg_jax.face_model import TEMPLATE, FaceAnchor, action, project
 from lhg_jax.render import RENDERERS, load_renderer
-from lhg_jax.render.mesh import renderer as mesh
+from lhg_jax.render.mesh import grid
 from lhg_jax.render.mesh.renderer import MeshRenderer
 from lhg_jax.util.errors import UserError
 
@@ -49,7 +50,7 @@ def moved(fit, *, angle=(0.0, 0.0, 0.0), trans=(0.0, 0.0, 0.0), **actions):
 
 def fold(renderer, values):
     """Smallest determinant of the Jacobian of u -> u + D(u): below 0 the image is folded over."""
-    d = renderer.displacement(values) / renderer.step
+    d = renderer.warp.displacement(values) / renderer.warp.step
     xx, xy = 1 + np.gradient(d[..., 0], axis=1), np.gradient(d[..., 0], axis=0)
     yx, yy = np.gradient(d[..., 1], axis=1), 1 + np.gradient(d[..., 1], axis=0)
     return (xx * yy - xy * yx).min()
@@ -78,7 +79,7 @@ def test_landmarks_go_where_the_face_model_says(change):
     values = moved(fit, **change)
     inner = [*range(17, 37), 39, 42, 45, 48, 51, 54, 57]  # without the edges of eyes and mouth, and the jaw
     want = (project(fit.anchor, values) - fit.landmarks)[inner] / fit.anchor.scale
-    got = renderer.displacement_at(fit.landmarks[inner], values) / fit.anchor.scale
+    got = renderer.warp.displacement_at(fit.landmarks[inner], values) / fit.anchor.scale
     assert np.abs(want).max() > 0.05  # something moves
     assert np.abs(got - want).max() < 0.06
     assert np.abs(got - want).mean() < 0.02
@@ -88,10 +89,16 @@ def test_landmarks_go_where_the_face_model_says(change):
 @pytest.mark.parametrize("degrees", [-20, 20])
 @pytest.mark.parametrize("start", [(0.0, 0.0, 0.0), (0.0, 0.35, 0.0), (0.0, 0.0, 0.26)])
 def test_nothing_folds_over_at_20_degrees(axis, degrees, start):
-    portrait, fit = portrait_of(angle=start)
+    renderer, fit = turned_portrait(start)
     turn = np.zeros(3)
     turn[axis] = degrees
-    assert fold(MeshRenderer(portrait, fit), moved(fit, angle=turn)) > 0.1
+    assert fold(renderer, moved(fit, angle=turn)) > 0.1
+
+
+@functools.cache
+def turned_portrait(angle):
+    portrait, fit = portrait_of(angle=angle)
+    return MeshRenderer(portrait, fit), fit
 
 
 def test_wild_values_do_not_fold_over():
@@ -114,10 +121,10 @@ def test_only_what_moves_is_drawn_anew(monkeypatch):
     portrait, fit = portrait_of(size=(300, 400), scale=16.0, centre=(90.0, 80.0), smooth=False)
     row, renderer = moved(fit, angle=(-8, 11, 8)), MeshRenderer(portrait, fit)
     (frame,) = renderer.render(row[None])
-    rows, columns = renderer.displacement(row).shape[:2]
-    monkeypatch.setattr(mesh, "_moving", lambda back: (slice(0, rows), slice(0, columns)))
+    rows, columns = renderer.warp.displacement(row).shape[:2]
+    monkeypatch.setattr(grid, "changing", lambda back, step, person: (slice(0, rows), slice(0, columns)))
     (whole,) = renderer.render(row[None])
-    np.testing.assert_array_equal(frame, whole)
+    assert np.abs(frame.astype(int) - whole).mean() < 0.1  # edges of layers are put together to a level or so
 
 
 def test_a_larger_turn_moves_the_nose_farther():
@@ -126,7 +133,7 @@ def test_a_larger_turn_moves_the_nose_farther():
     nose = fit.landmarks[30:31]
     for sign in (-1, 1):
         turns = [moved(fit, angle=(0, sign * degrees, 0)) for degrees in range(0, 30, 4)]
-        x = [renderer.displacement_at(nose, row)[0, 0] for row in turns]
+        x = [renderer.warp.displacement_at(nose, row)[0, 0] for row in turns]
         assert (np.diff(x) * -sign > -0.2).all()
 
 
@@ -134,7 +141,9 @@ def test_small_shifts_leave_the_shoulders_and_big_ones_drag_them():
     portrait, fit = portrait_of(size=(260, 260), scale=24.0, centre=(130.0, 70.0))
     renderer = MeshRenderer(portrait, fit)
     shoulder = np.array([[130.0, 170.0]])
-    small, big = (renderer.displacement_at(shoulder, moved(fit, trans=(x, 0, 0)))[0, 0] for x in (0.1, 0.9))
+    small, big = (
+        renderer.warp.displacement_at(shoulder, moved(fit, trans=(x, 0, 0)))[0, 0] for x in (0.1, 0.9)
+    )
     assert abs(small) < 0.3
     assert 2.0 < big < 0.65 * 24
 
@@ -145,7 +154,7 @@ def test_no_content_from_outside_the_image_is_pulled_in():
     for trans in [(0.6, 0.0, 0.0), (-0.6, 0.0, 0.0), (0.0, 0.6, 0.0), (0.0, -0.6, 0.0)]:
         corners = np.array([[0.0, 48.0], [95.0, 48.0], [48.0, 0.0], [48.0, 95.0]])
         inwards = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
-        shift = renderer.displacement_at(corners, moved(fit, trans=trans))
+        shift = renderer.warp.displacement_at(corners, moved(fit, trans=trans))
         assert ((shift * inwards).sum(1) < 2.0).all()
 
 

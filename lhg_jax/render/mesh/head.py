@@ -13,8 +13,8 @@ u:
             talking head, drawn in the poses of others, then shows the jaw where those show it); and one
             bounded by FLAT_SLOPE (safe to 40 degrees), which takes over as a turn grows.
   head      w(u) in [0, 1]: 1 on the head, falling smoothly to 0 with the distance d from the head's outline:
-            over a neck length below the jaw, over `AIR` elsewhere. Background near the head follows it, so
-            nothing tears; background far away does not move at all.
+            over a neck length below the jaw, over a length of air or hair elsewhere. What is near the head
+            follows it, so nothing tears; background far away does not move at all.
   body      b(u) in [0, 1]: 1 below the neck, falling to 0 around; the part that big shifts drag along.
   spread    I(u) [68]: thin-plate influence of a landmark's displacement on u, 0 outside the face.
 """
@@ -31,8 +31,9 @@ from scipy.interpolate import RBFInterpolator
 # above the pupils, head breadth 150 mm; 62 mm a unit; hair adds about 12 mm).
 SKULL_CENTRE = np.array([0.0, -0.62, 0.1])
 SKULL_AXES = np.array([1.28, 1.70, 1.72])
-HAIR = 0.30  # outside the skull's outline, what still belongs wholly to the head
-AIR = 1.9  # over this distance background stops following the head
+# How far outside the skull all goes with the head, and over what distance from there it stops following. The
+# background of a sheet must not tear; of a person cut out, only hair is there.
+SHEET_AIR, HAIR = (0.3, 1.9), (0.3, 2.2)
 NECK = 1.5  # from the jaw to where the shoulders stand still
 SKIN = 0.55  # outside the landmarks' hull, over which expression fades
 SLOPE, FLAT_SLOPE = 2.3, 0.95  # of the depth
@@ -59,6 +60,7 @@ def build_head_field(
     grid: Float[np.ndarray, "rows columns 2"],
     shape: Float[np.ndarray, "68 3"],
     rotation: Float[np.ndarray, "3 3"],
+    air: tuple[float, float] = SHEET_AIR,
 ) -> HeadField:
     """Fields for a head.
 
@@ -66,6 +68,7 @@ def build_head_field(
       grid: the grid points minus the head's centre, in interocular distances of the portrait.
       shape: the landmarks in the head's axes (template + identity + expression of the portrait).
       rotation: the portrait's pose.
+      air: `SHEET_AIR` or `HAIR`.
     """
     landmarks = shape @ rotation.T
     skull = _skull(shape) @ rotation.T
@@ -76,7 +79,7 @@ def build_head_field(
     upright = _depth(grid, outline, skull, rotation, EAR_RELIEF, SKULL_RELIEF)
     depths = [(surface, SLOPE), (upright, SLOPE), (surface, FLAT_SLOPE)]
     bounded = [_bound_slope(depth, step, slope) for depth, slope in depths]
-    head, body = _weights(grid, landmarks, skull, rotation)
+    head, body = _weights(grid, landmarks, skull, rotation, air)
     return HeadField(grid, np.stack(bounded), head, body, _spread(grid, landmarks))
 
 
@@ -153,6 +156,7 @@ def _weights(
     landmarks: Float[np.ndarray, "68 3"],
     skull: Float[np.ndarray, "points 3"],
     rotation: Float[np.ndarray, "3 3"],
+    air: tuple[float, float],
 ) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "rows columns"]]:
     """(w, b) of the module docstring."""
     outline = np.concatenate([landmarks[:, :2], skull[:, :2][(skull @ rotation)[:, 1] < 0.1]])
@@ -162,8 +166,8 @@ def _weights(
     across = grid @ np.array([down[1], -down[0]])
     chin = (landmarks[8, :2]) @ down
     under_jaw = smoothstep((below - 0.35 * chin) / (0.65 * chin))
-    start = HAIR + (0.05 - HAIR) * under_jaw
-    length = AIR + (NECK - AIR) * under_jaw
+    start = air[0] + (0.05 - air[0]) * under_jaw
+    length = air[1] + (NECK - air[1]) * under_jaw
     head = 1.0 - smoothstep((distance - start) / length)
     wide = 1.0 - smoothstep((np.abs(across) - 2.2) / 2.5)
     body = smoothstep((below - chin) / NECK) * (1.0 - smoothstep((below - chin - NECK) / 4.0)) * wide

@@ -1,7 +1,8 @@
-"""Blinks and mouth opening of a portrait: from expression to slits, and what is left for the smooth warp.
+"""Eyes and mouth of a portrait: from expression to openings, and what is left for the smooth warp.
 
 The displacement of a lid or lip along the head's y is split into what both edges of the opening share, which
-the smooth warp of the whole head carries (`shared_displacement`), and the change of the opening (slits.py):
+the smooth warp of the whole head carries (`shared_displacement`), and the change of the opening (eye.py,
+mouth.py):
 
   eyes   openness o = model gap / model gap of the portrait, mean of both columns of landmarks. A detector of
          68 points never reports 0 for a closed eye: o is stretched so that CLOSED becomes 0. The gap drawn is
@@ -14,7 +15,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from lhg_jax.face_model import TEMPLATE, modes
-from lhg_jax.render.mesh.slits import Eye, Mouth
+from lhg_jax.render.mesh.eye import Eye
+from lhg_jax.render.mesh.mouth import Mouth
 
 CLOSED = 0.15  # openness at and below which an eye is shut
 WIDEST = 1.25  # openness above which an eye opens no further
@@ -22,6 +24,7 @@ JITTER = 0.03  # interocular distances: mouth openings of this size are tracking
 
 # Outer or left corner first, along the upper edge, then along the lower one.
 EYES = (((36, 37, 38, 39), (36, 41, 40, 39)), ((42, 43, 44, 45), (42, 47, 46, 45)))
+BROWS = (slice(17, 22), slice(22, 27))
 MOUTH = ((60, 61, 62, 63, 64), (60, 67, 66, 65, 64))
 # Lip landmarks that follow the inner ones: landmark -> (inner upper, inner lower, part of the gap it shares).
 _LIPS = {
@@ -48,7 +51,7 @@ def shared_displacement() -> Float[np.ndarray, "68 68"]:
     return share
 
 
-class Openings:
+class EyesAndMouth:
     """The two eyes and the mouth of one portrait."""
 
     def __init__(
@@ -70,21 +73,29 @@ class Openings:
         self._shape = shape
         axis = down / self._unit
         self._eyes = [
-            Eye(portrait, landmarks[list(upper)], landmarks[list(lower)], axis, self._unit)
-            for upper, lower in EYES
+            Eye(portrait, landmarks[list(upper)], landmarks[list(lower)], landmarks[brow], axis, self._unit)
+            for (upper, lower), brow in zip(EYES, BROWS, strict=True)
         ]
-        upper, lower = (landmarks[list(edge)] for edge in MOUTH)
-        self._mouth = Mouth(portrait, upper, lower, axis, self._unit, _cavity_colour(portrait, landmarks))
-        self._columns = (upper + lower) / 2 @ np.array([axis[1], -axis[0]])
+        brightness = _skin_brightness(portrait, landmarks)
+        self._mouth = Mouth(portrait, landmarks[48:68], axis, self._unit, brightness)
 
     def apply(
-        self, canvas: UInt8[np.ndarray, "height width 3"], displacement: Float[np.ndarray, "68 3"]
+        self,
+        canvas: UInt8[np.ndarray, "height width 3"],
+        displacement: Float[np.ndarray, "68 3"],
+        gaze: Float[np.ndarray, "2"],
     ) -> None:
-        """Draws the openings into `canvas` (a copy of the portrait) for landmarks moved by `displacement`."""
+        """Draws them into `canvas` (a copy of the portrait).
+
+        Args:
+          canvas: is changed in place.
+          displacement: of the landmarks, in the head's axes.
+          gaze: of the irises, interocular distances across and down the face.
+        """
         for eye, edges in zip(self._eyes, EYES, strict=True):
             openness = self._openness(edges, displacement[:, 1])
-            if openness != 1.0:
-                canvas[eye.box] = eye.render(openness)
+            if openness != 1.0 or np.any(gaze):
+                canvas[eye.box] = eye.render(openness, gaze)
         changes = [displacement[v, 1] - displacement[u, 1] for u, v in zip(*MOUTH, strict=True)]
         changes[0] = changes[-1] = 0.0
         if np.any(changes):
@@ -100,20 +111,21 @@ class Openings:
         return float(np.clip((openness - CLOSED) / (1.0 - CLOSED), 0.0, 1.0))
 
     def _mouth_gap(self, changes: Float[np.ndarray, "5"]) -> Float[np.ndarray, "rows columns"]:
-        change = self._mouth.curve(self._columns, changes) * self._unit * self._mouth.inside
+        change = self._mouth.gap_change(changes * self._unit)
         closed = np.exp(-self._mouth.gap.max() / (0.05 * self._unit)) * JITTER * self._unit
         opening = np.maximum(change, 0.0)
         change = np.where(change > 0, opening * opening / (opening + closed + 1e-6), change)
         return np.maximum(self._mouth.gap + change, 0.0).astype(np.float32)
 
 
-def _cavity_colour(
+def _skin_brightness(
     portrait: UInt8[np.ndarray, "height width 3"], landmarks: Float[np.ndarray, "68 2"]
-) -> Float[np.ndarray, "3"]:
-    """Colour of the inside of an open mouth: the lips' colour in deep shadow."""
+) -> float:
+    """Median brightness of the face between eyes and mouth, grey levels."""
     height, width = portrait.shape[:2]
-    x, y = np.clip(np.rint(landmarks[48:60]).astype(int), 0, [width - 1, height - 1]).T
-    return (np.median(portrait[y, x], axis=0) * [0.28, 0.16, 0.16]).astype(np.float32)
+    points = (landmarks[[1, 2, 3, 13, 14, 15]] + landmarks[[31, 31, 31, 35, 35, 35]]) / 2
+    x, y = np.clip(np.rint(points).astype(int), 0, [width - 1, height - 1]).T
+    return float(np.median(portrait[y, x].mean(1)))
 
 
 def portrait_displacement(exp_change: Float[np.ndarray, "64"]) -> Float[np.ndarray, "68 3"]:

@@ -1,0 +1,110 @@
+"""Displacement on a coarse grid: kept from folding, inverted, enlarged to the pixels that move."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+Displacement = Float[np.ndarray, "rows columns 2"]  # (x, y)
+Cells = Float[np.ndarray, "rows columns"]
+
+LEAST_AREA = 0.1  # to which a part of the image may shrink: above 0 it never folds over
+STILL = 0.01  # pixels: what moves less is not drawn anew
+ROUNDS = 4  # of Newton's method: the error is then below a hundredth of a pixel
+
+
+def unfolded(moved: Displacement, step: int) -> Displacement:
+    """D (pixels) at grid points `step` pixels apart, scaled down just so far that nothing folds.
+
+    The determinant of the Jacobian of u -> u + x D(u) is 1 + x trace + x^2 det; only wild motion brings it
+    down to `LEAST_AREA`.
+    """
+    xx, xy, yx, yy = np.moveaxis(_slope(moved / step), -1, 0)
+    trace, det = xx + yy, xx * yy - xy * yx
+    low = 1.0 + trace + det < LEAST_AREA
+    if not low.any():
+        return moved
+    trace, det, room = trace[low].astype(np.float64), det[low].astype(np.float64), 1.0 - LEAST_AREA
+    root = np.sqrt(np.maximum(trace**2 - 4.0 * det * room, 0.0))
+    return moved * np.float32((2.0 * room / (root - trace)).min())
+
+
+def _slope(forward: Displacement) -> Float[np.ndarray, "rows columns 4"]:
+    """Derivatives of a field given in cells: dx/dx, dx/dy, dy/dx, dy/dy."""
+    return np.dstack([np.gradient(forward[..., i], axis=axis) for i in (0, 1) for axis in (1, 0)])
+
+
+def inverted(moved: Displacement, step: int) -> Displacement:
+    """B with x + D(x) = y at x = y + B(y), for D and B in pixels at the grid points (Newton's method)."""
+    forward = np.ascontiguousarray(moved / step, np.float32)
+    cells = _cells(moved.shape)
+    slope = _slope(forward)
+    at = cells - forward
+    for _ in range(ROUNDS):
+        value = cv2.remap(forward, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        j = cv2.remap(slope, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        off = at + value - cells
+        xx, xy, yx, yy = 1.0 + j[..., 0], j[..., 1], j[..., 2], 1.0 + j[..., 3]
+        determinant = np.maximum(xx * yy - xy * yx, 0.2)
+        x = (yy * off[..., 0] - xy * off[..., 1]) / determinant
+        y = (xx * off[..., 1] - yx * off[..., 0]) / determinant
+        at = at - np.stack([x, y], -1)
+    return (at - cells) * step
+
+
+def changing(back: Displacement, step: int, person: Cells | None) -> tuple[slice, slice]:
+    """Rows and columns of the grid outside of which the frame is as the portrait, with a margin of one cell.
+
+    Args:
+      back: the inverse displacement at the grid points, pixels.
+      step: pixels between them.
+      person: 1 in cells that show some of the person in the portrait; None: all that moves is drawn.
+    """
+    changes = np.any(back, axis=2)
+    if person is not None:
+        at = _cells(back.shape) + back / np.float32(step)
+        now = cv2.remap(person, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        changes &= np.maximum(now, person) > 0
+    ends = []
+    for axis in (1, 0):
+        (index,) = np.nonzero(changes.any(axis=axis))
+        ends.append(slice(max(int(index[0]) - 1, 0), int(index[-1]) + 2) if len(index) else slice(0, 1))
+    return ends[0], ends[1]
+
+
+def lookup(
+    back: Displacement, step: int, box: tuple[slice, slice], person: Cells | None
+) -> tuple[tuple[slice, slice], Float[np.ndarray, "height width 2"]]:
+    """Where the pixels that change come from.
+
+    Args:
+      back: the inverse displacement at the grid points, pixels.
+      step: pixels between them.
+      box: rows and columns of the image that the grid covers.
+      person: as in `changing`.
+
+    Returns:
+      Rows and columns of the image that change; for each of their pixels the (x, y) to look at, float32.
+    """
+    rows, columns = changing(back, step, person)
+    back = np.ascontiguousarray(back[rows, columns])
+    top, left = box[0].start + rows.start * step, box[1].start + columns.start * step
+    height = min(back.shape[0] * step, box[0].stop - top)
+    width = min(back.shape[1] * step, box[1].stop - left)
+    size = back.shape[1] * step, back.shape[0] * step
+    pixels = cv2.resize(back, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+    pixels[..., 0] += np.arange(left, left + width, dtype=np.float32)
+    pixels[..., 1] += np.arange(top, top + height, dtype=np.float32)[:, None]
+    return (slice(top, top + height), slice(left, left + width)), pixels
+
+
+def cells_of(mask: UInt8[np.ndarray, "height width"], step: int, shape: tuple[int, ...]) -> Cells:
+    """1 in the grid's cells, and those around them, that hold a pixel of the mask."""
+    padded = np.zeros((shape[0] * step, shape[1] * step), np.uint8)
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    holds = padded.reshape(shape[0], step, shape[1], step).max(axis=(1, 3)) > 0
+    return cv2.dilate(holds.astype(np.float32), np.ones((3, 3), np.uint8))
+
+
+def _cells(shape: tuple[int, ...]) -> Displacement:
+    """The place of every grid point, in cells."""
+    return np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), -1).astype(np.float32)

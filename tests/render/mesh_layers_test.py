@@ -1,0 +1,116 @@
+"""A portrait taken apart: the person moves, the background and the borders stand still."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lhg_jax.face_model import TEMPLATE, FaceAnchor, action, project
+from lhg_jax.render.mesh import layers
+from lhg_jax.render.mesh.layers import separate
+from lhg_jax.render.mesh.renderer import MeshRenderer
+from lhg_jax.render.mesh.warp import SHEET
+
+
+@dataclasses.dataclass
+class Fit:
+    values: np.ndarray
+    anchor: FaceAnchor
+    landmarks: np.ndarray
+
+
+SCALE, CENTRE = 20.0, np.array([110.0, 92.0])
+
+
+def person_before_a_wall(size=(240, 220)):
+    """A bluish wall with stripes; head of skin, body of cloth. Returns image, person's mask and fit."""
+    random = np.random.default_rng(5)
+    height, width = size
+    y, x = (np.mgrid[:height, :width] - CENTRE[::-1, None, None]) / SCALE
+    stripes = 20 * np.sign(np.sin(3 * x))[..., None]
+    image = np.array([60.0, 90.0, 150.0]) + stripes + random.normal(0, 3, (height, width, 3))
+    head = (x / 1.2) ** 2 + ((y + 0.5) / 1.9) ** 2 < 1
+    body = (np.abs(x) < 0.7) & (y > 1) | (np.abs(x) < 2.6) & (y > 2.4)
+    image[body] = np.array([120, 40, 40]) + random.normal(0, 3, (body.sum(), 3))
+    image[head] = np.array([210, 160, 130]) + random.normal(0, 3, (head.sum(), 3))
+    values = np.zeros(70)
+    anchor = FaceAnchor(CENTRE, SCALE, np.zeros_like(TEMPLATE))
+    fit = Fit(values, anchor, project(anchor, values))
+    return np.clip(image, 0, 255).astype(np.uint8), head | body, fit
+
+
+@pytest.fixture(scope="module")
+def wall():
+    portrait, person, fit = person_before_a_wall()
+    return portrait, person, fit, MeshRenderer(portrait, fit)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_layers_are_the_person_and_give_the_portrait_back(wall, size):
+    portrait, person = (x.repeat(size, 0).repeat(size, 1) for x in wall[:2])
+    found = separate(portrait, (wall[2].landmarks + 0.5) * size - 0.5)
+    matte = found.matte[..., None] / 255.0
+    assert ((found.matte > 128) ^ person).mean() < 0.03
+    back = found.person * matte + found.background * (1 - matte)
+    assert np.abs(back - portrait).mean() < 0.5
+    np.testing.assert_array_equal(found.background[found.matte == 0], portrait[found.matte == 0])
+    reds = found.background[person][:, 0] > 130
+    assert reds.mean() < 0.1  # neither skin nor cloth is left behind the person
+
+
+@pytest.mark.parametrize(
+    "change", [{"angle": (0, 15, 0)}, {"angle": (8, 0, 12)}, {"trans": (0.8, -0.2, 0.1)}]
+)
+def test_the_background_stands_still(wall, change):
+    portrait, person, fit, renderer = wall
+    values = fit.values.copy()
+    values[64:67] += np.radians(change.get("angle", (0, 0, 0)))
+    values[67:] += change.get("trans", (0, 0, 0))
+    (frame,) = renderer.render(values[None])
+    skin = frame[..., 0] > 100  # skin or cloth, now or before
+    away = ~(skin | person)
+    for axis in (0, 1):
+        away &= np.roll(away, 4, axis) & np.roll(away, -4, axis)
+    away[:4] = away[-4:] = away[:, :4] = away[:, -4:] = False
+    assert away.mean() > 0.3
+    assert np.abs(frame[away].astype(int) - portrait[away]).mean() < 1.0
+    head = person & (np.arange(len(person))[:, None] < 105)
+    assert np.abs(frame[head].astype(int) - portrait[head]).mean() > 2
+
+
+def test_borders_that_the_person_does_not_reach_stay(wall):
+    portrait, _, fit, renderer = wall
+    for trans in [(1.5, 0, 0), (-1.5, 0, 0), (0, -0.4, 0)]:
+        values = fit.values.copy()
+        values[67:] += trans
+        (frame,) = renderer.render(values[None])
+        for edge in (frame[0] - portrait[0].astype(int), frame[:150, 0] - portrait[:150, 0].astype(int)):
+            assert np.abs(edge).max() <= 1
+
+
+def test_nothing_folds_over_in_any_pose(wall):
+    _, _, fit, renderer = wall
+    random = np.random.default_rng(6)
+    for _ in range(40):
+        values = fit.values.copy()
+        values[:64] += random.uniform(-0.5, 1) * action("smile") + random.uniform(0, 1) * action("jaw_open")
+        values[64:67] += random.uniform(-0.6, 0.6, 3)
+        values[67:] += random.uniform(-1, 1, 3) * [1.0, 1.0, 0.3]
+        d = renderer.warp.displacement(values) / renderer.warp.step
+        xx, xy = 1 + np.gradient(d[..., 0], axis=1), np.gradient(d[..., 0], axis=0)
+        yx, yy = np.gradient(d[..., 1], axis=1), 1 + np.gradient(d[..., 1], axis=0)
+        assert (xx * yy - xy * yx <= 0).sum() == 0
+
+
+def test_an_uncertain_portrait_stays_one_sheet(monkeypatch):
+    portrait, person, fit = person_before_a_wall()
+    more_hair = person | (np.arange(240)[:, None] < 110) & (np.abs(np.arange(220) - 110) < 60)
+    monkeypatch.setattr(layers, "_cut_out", lambda image, landmarks, hair: person if hair == 1 else more_hair)
+    renderer = MeshRenderer(portrait, fit)
+    assert renderer.layers is None
+    assert renderer.warp.limits is SHEET
+    values = fit.values.copy()
+    values[65] += 0.2
+    (frame,) = renderer.render(values[None])
+    beside = np.s_[80:100, 70:80]
+    assert np.abs(frame[beside].astype(int) - portrait[beside]).mean() > 2  # the wall bends with the head
