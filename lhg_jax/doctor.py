@@ -40,7 +40,7 @@ EXTRAS = {
         "pi_heif",
     ),
     "train": ("grain", "tensorflow_datasets", "array_record", "tensorboardX"),
-    "synthetic": ("espeakng_loader",),
+    "synthetic": ("espeakng_loader", "vaderSentiment"),
     "onnx": ("onnx", "onnxruntime"),
     "torch": ("torch",),
     "stages": ("torch", "onnx", "onnxruntime", "onnxscript"),
