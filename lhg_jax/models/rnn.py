@@ -4,6 +4,7 @@ Parameters have the names, shapes and gate order of `torch.nn.GRU` / `torch.nn.L
 `weight_hh_l0_reverse`, ...), so a state dict is a dict of parameters; `from_torch` only checks it.
 """
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from lhg_jax.features import Size
-from lhg_jax.models import rnn_kernels
+from lhg_jax.models import gru, lstm
 from lhg_jax.util.errors import UserError
 
 _NAME = re.compile(r"(weight|bias)_[ih]h_l\d+(_reverse)?")
@@ -62,8 +63,8 @@ class _Stack(nn.Module):
 
         return {name: self.param(name, init, shape) for name, shape in self.shapes(features).items()}
 
-    def _layer(self, parameters: dict[str, Array], layer: int, x_TBC: Array, mask_TB1: Array, states: tuple):
-        """One layer, all directions: (y [T, B, D], last states, one tuple a direction)."""
+    def _layer(self, parameters: dict[str, Array], layer: int, x_TBC: Array, mask_TB1: Array, states: Any):
+        """One layer, all directions: y [T, B, D], and the last states in the form of `states`."""
         gates, w, b = [], [], []
         for suffix in self.directions:
             name = f"l{layer}{suffix}"
@@ -76,27 +77,28 @@ class _Stack(nn.Module):
             w.append(parameters[f"weight_hh_{name}"])
             b.append(parameters[f"bias_hh_{name}"] if self.use_bias else jnp.zeros(len(kernel), jnp.float32))
         # Flipped, a row's padding comes first; there the mask keeps the initial state.
-        masks = tuple(_flip(mask_TB1, suffix) for suffix in self.directions)
-        y, last = type(self).scan(tuple(gates), tuple(w), tuple(b), states, masks)
-        y = [_flip(y_TBH, suffix) for y_TBH, suffix in zip(y, self.directions, strict=True)]
-        return jnp.where(mask_TB1, jnp.concatenate(y, -1), 0.0), last
+        mask = jnp.stack([_flip(mask_TB1, suffix) for suffix in self.directions])
+        y, last = type(self).scan(jnp.stack(gates), jnp.stack(w), jnp.stack(b), states, mask)
+        flipped = [_flip(y_TBH, suffix) for y_TBH, suffix in zip(y, self.directions, strict=True)]
+        return jnp.where(mask_TB1, jnp.concatenate(flipped, -1), 0.0), last
 
-    def _run(self, x_BTC: Array, lengths_B: Array, states: tuple[Array, ...], deterministic: bool):
-        """All layers; `states` and the states returned are arrays [layers * directions, B, H]."""
+    def _run(self, x_BTC: Array, lengths_B: Array, states: Any, deterministic: bool):
+        """All layers; `states`, and those returned, are h or (h, c), each [layers * directions, B, H]."""
         parameters = self._parameters(x_BTC.shape[-1])
         count = len(self.directions)
         mask_TB1 = (jnp.arange(x_BTC.shape[1])[:, None] < lengths_B[None])[..., None]
         # Whatever stands in the padding, even NaN, must not reach the weight gradients.
         x_TBC = jnp.where(mask_TB1, jnp.swapaxes(x_BTC, 0, 1), 0.0).astype(self.dtype)
-        states = tuple(state.astype(rnn_kernels.carry_dtype(self.dtype)) for state in states)
+        states = jax.tree.map(lambda state: state.astype(gru.carry_dtype(self.dtype)), states)
         last = []
         for layer in range(self.layers):
             if layer:
                 x_TBC = nn.Dropout(self.dropout)(x_TBC, deterministic=deterministic)
-            start = tuple(tuple(s[layer * count + d] for s in states) for d in range(count))
+            own = slice(layer * count, (layer + 1) * count)
+            start = jax.tree.map(operator.itemgetter(own), states)
             x_TBC, end = self._layer(parameters, layer, x_TBC, mask_TB1, start)
-            last.extend(end)
-        return jnp.swapaxes(x_TBC, 0, 1), tuple(jnp.stack(parts) for parts in zip(*last, strict=True))
+            last.append(end)
+        return jnp.swapaxes(x_TBC, 0, 1), jax.tree.map(lambda *parts: jnp.concatenate(parts), *last)
 
     def _zeros(self, batch: Size) -> Array:
         return jnp.zeros((self.layers * len(self.directions), batch, self.hidden), jnp.float32)
@@ -122,7 +124,7 @@ class GRUStack(_Stack):
     """
 
     gates = 3
-    scan = staticmethod(rnn_kernels.gru_scan)
+    scan = staticmethod(gru.scan)
 
     @nn.compact
     def __call__(
@@ -145,15 +147,14 @@ class GRUStack(_Stack):
           y, zero past each row's length, and the state (float32) of each layer and direction at a row's end.
         """
         h0 = self._zeros(x_BTC.shape[0]) if h0 is None else h0
-        y_BTD, (h,) = self._run(x_BTC, lengths_B, (h0,), deterministic)
-        return y_BTD, h
+        return self._run(x_BTC, lengths_B, h0, deterministic)
 
 
 class LSTMStack(_Stack):
     """`torch.nn.LSTM` over padded rows; as `GRUStack`, with the pair (h, c) for a state."""
 
     gates = 4
-    scan = staticmethod(rnn_kernels.lstm_scan)
+    scan = staticmethod(lstm.scan)
 
     @nn.compact
     def __call__(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from gru import FEATURES, HIDDEN, LAYERS, medians
 
-from lhg_jax.models import rnn_triton
+from lhg_jax.models import gru_triton
 from lhg_jax.models.rnn import GRUStack
 
 
@@ -26,7 +26,7 @@ def jax_side(batch: int, frames: int, kernel: bool):
     def loss(params, x):
         return jnp.square(stack.apply(params, x, lengths)[0].astype(jnp.float32)).sum()
 
-    with mock.patch.object(rnn_triton, "fits", rnn_triton.fits if kernel else lambda *_: False):
+    with mock.patch.object(gru_triton, "fits", gru_triton.fits if kernel else lambda *_: False):
         step = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(params, x).compile()
     return lambda: jax.block_until_ready(step(params, x))
 

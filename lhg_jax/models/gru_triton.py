@@ -3,8 +3,7 @@
 A scan starts some kernels for every time step, which is most of its time at the batch sizes of training. Here
 one program walks through all time steps for a few rows of a direction, its state in registers. For products
 with the weights, where each thread needs all of it, the state goes by way of memory; the weights come through
-shared memory, some rows at a time, the next ones on their way. It computes what the scan of `rnn_kernels`
-computes: the same states, saved values and notes.
+shared memory, some rows at a time, the next ones on their way. It computes what the scans of `gru` compute.
 
 XLA cannot split a kernel by itself: `custom_partitioning` says that rows are independent, so a batch sharded
 over devices stays sharded.
@@ -30,8 +29,6 @@ WARPS = 8
 # Blocks of weights in flight, 49 and 17 kB each (calculated): smaller GPUs have 99 kB of shared memory.
 FORWARD_STAGES, BACKWARD_STAGES = 2, 3
 
-Directions = tuple[Array, ...]  # as in `rnn_kernels`: one entry a direction
-
 
 def fits(hidden: int, dtype: Any) -> bool:
     """Whether there are kernels for states of this size in this compute type (on CUDA devices)."""
@@ -43,29 +40,23 @@ def fits(hidden: int, dtype: Any) -> bool:
     return dtype == jnp.bfloat16 and SMALLEST <= hidden <= LARGEST and power_of_two
 
 
-def forward(gates: Directions, w: Directions, b: Directions, state0: tuple, mask: Directions):
-    """`rnn_kernels._forward` of a GRU with `keep`: the same arguments and results."""
-    w_t = jnp.stack([w_d.T for w_d in w]).astype(gates[0].dtype)
-    steps = jnp.stack(mask)[..., 0].astype(jnp.float32)
-    h0 = jnp.stack([h for (h,) in state0])
-    h, r, z, n, u_n, last = forward_kernel(jnp.stack(gates), w_t, jnp.stack(b), h0, steps)
-    outputs = (((h[d],), (r[d], z[d], n[d], u_n[d])) for d in range(len(gates)))
-    return tuple((h_d,) for h_d in last), tuple(outputs)
+def forward(gates: Array, w: Array, b: Array, h0: Array, mask: Array) -> tuple[Array, tuple[Array, ...]]:
+    """The forward scan of `gru`: last states, and (h, r, z, n, u) of all steps."""
+    w_t = jnp.swapaxes(w, 1, 2).astype(gates.dtype)
+    *history, last = forward_kernel(gates, w_t, b, h0, mask[..., 0].astype(jnp.float32))
+    return last, tuple(history)
 
 
-def backward(w: Directions, dlast: tuple, dy: Directions, slopes: tuple):
-    """`rnn_kernels._backward` of a GRU: the same arguments and results."""
-    d_gates, z, _ = map(jnp.stack, zip(*slopes, strict=True))
-    dstate = jnp.stack([h for (h,) in dlast])
-    dh, dh0 = backward_kernel(jnp.stack(dy), d_gates, z, jnp.stack(w).astype(d_gates.dtype), dstate)
-    return tuple((h,) for h in dh0), tuple(dh)
+def backward(dy: Array, factors: Array, z: Array, w: Array, dlast: Array) -> tuple[Array, Array]:
+    """The reverse scan of `gru`: gradients of the states after each step, and before the first one."""
+    return backward_kernel(dy, factors, z, w.astype(dy.dtype), dlast)
 
 
-def _over_rows(rule: str):
-    """For a function of arrays and `interpret`: XLA may split it along b of its sharding rule only."""
+def _split_over_rows(rule: str, arrays: int):
+    """For a function of `arrays` arrays and `interpret`: XLA may split it along b of its rule only."""
 
     def decorate(function):
-        split = custom_partitioning(function, static_argnums=(len(rule.split("->")[0].split(",")),))
+        split = custom_partitioning(function, static_argnums=(arrays,))
 
         def partition(interpret, mesh, arguments, results):
             shardings = tuple(argument.sharding for argument in arguments)
@@ -79,7 +70,9 @@ def _over_rows(rule: str):
     return decorate
 
 
-@_over_rows("d t b k, d h k, d k, d b h, d t b -> d t b h, d t b h, d t b h, d t b h, d t b h, d b h")
+@_split_over_rows(
+    "d t b k, d h k, d k, d b h, d t b -> d t b h, d t b h, d t b h, d t b h, d t b h, d b h", arrays=5
+)
 def forward_kernel(
     gates: Float[Array, "direction time batch gates"],
     w_t: Float[Array, "direction hidden gates"],
@@ -88,85 +81,97 @@ def forward_kernel(
     steps: Float[Array, "direction time batch"],
     interpret: bool = False,
 ) -> tuple[Array, ...]:
-    """h, r, z, n and U_n h + b_n of every step [D, T, B, H] in the type of `gates`, and the last h.
+    """h, r, z, n and u of every step in the type of `gates`, and the last h.
 
     Args:
       gates: Input projections with their bias.
-      w_t, b: Hidden weights in the type of `gates`, and their bias.
-      h0: State before the first step, float32.
-      steps: 0 where the state is handed on unchanged, else 1.
+      w_t: Hidden weights in the type of `gates`.
+      b: Hidden bias, float32.
+      h0: States before the first step, float32.
+      steps: 0 where a state is handed on unchanged, else 1.
       interpret: Run it as plain JAX, on any device.
     """
-    directions, time, batch, _ = gates.shape
-    history = jax.ShapeDtypeStruct((directions, time, batch, h0.shape[-1]), gates.dtype)
-    scratch = jax.ShapeDtypeStruct(h0.shape, gates.dtype)
-    outputs = [history] * 5 + [scratch, jax.ShapeDtypeStruct(h0.shape, h0.dtype)]
-    axes = (2, None, None, 1, 2)
-    arguments = (gates, w_t, b, h0, steps)
-    *results, _, last = _call(_forward_program, arguments, axes, outputs, FORWARD_STAGES, interpret)
-    return (*results, last)
+    from jax.experimental import pallas as pl
+    from jax.experimental.pallas import triton
+
+    directions, time, batch, K = gates.shape
+    H, padded = h0.shape[-1], batch + -batch % ROWS
+    # One program a direction and group of rows.
+    rows_of_gates = pl.BlockSpec((None, time, ROWS, K), lambda d, i: (d, 0, i, 0))
+    all_weights = pl.BlockSpec((None, H, K), lambda d, i: (d, 0, 0))
+    all_biases = pl.BlockSpec((None, K), lambda d, i: (d, 0))
+    rows_of_steps = pl.BlockSpec((None, time, ROWS), lambda d, i: (d, 0, i))
+    rows_of_states = pl.BlockSpec((None, time, ROWS, H), lambda d, i: (d, 0, i, 0))
+    rows_of_state = pl.BlockSpec((None, ROWS, H), lambda d, i: (d, i, 0))
+    history = jax.ShapeDtypeStruct((directions, time, padded, H), gates.dtype)
+    scratch = jax.ShapeDtypeStruct((directions, padded, H), gates.dtype)
+    last = jax.ShapeDtypeStruct((directions, padded, H), h0.dtype)
+    *found, _, found_last = pl.pallas_call(
+        functools.partial(_forward_program, barrier=_barrier(interpret)),
+        grid=(directions, padded // ROWS),
+        in_specs=[rows_of_gates, all_weights, all_biases, rows_of_state, rows_of_steps],
+        out_specs=[*[rows_of_states] * 5, rows_of_state, rows_of_state],
+        out_shape=[*[history] * 5, scratch, last],
+        compiler_params=triton.CompilerParams(num_warps=WARPS, num_stages=FORWARD_STAGES),
+        interpret=interpret,
+    )(_pad(gates, 2), w_t, b, _pad(h0, 1), _pad(steps, 2))
+    return *(x[:, :, :batch] for x in found), found_last[:, :batch]
 
 
-@_over_rows("d t b h, d t b k, d t b h, d k h, d b h -> d t b h, d b h")
+@_split_over_rows("d t b h, d t b k, d t b h, d k h, d b h -> d t b h, d b h", arrays=5)
 def backward_kernel(
     dy: Float[Array, "direction time batch hidden"],
-    d_gates: Float[Array, "direction time batch gates"],
+    factors: Float[Array, "direction time batch gates"],
     z: Float[Array, "direction time batch hidden"],
     w: Float[Array, "direction gates hidden"],
     dlast: Float[Array, "direction batch hidden"],
     interpret: bool = False,
 ) -> tuple[Array, Array]:
-    """d h of every step in the type of `dy`, and d h0.
+    """The gradient of h after every step in the type of `dy`, and that of h0.
 
     Args:
       dy: Gradient of the outputs.
-      d_gates, z: Slopes of a GRU, see `rnn_kernels`.
+      factors, z: See `gru.scan_bwd`.
       w: Hidden weights in the type of `dy`.
       dlast: Gradient of the last state, float32.
       interpret: Run it as plain JAX, on any device.
     """
-    scratch = jax.ShapeDtypeStruct((*dlast.shape[:2], d_gates.shape[-1]), dy.dtype)
-    dh_shape, dh0_shape = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (dy, dlast))
-    outputs = [dh_shape, scratch, dh0_shape]
-    axes = (2, 2, 2, None, 1)
-    arguments = (dy, d_gates, z, w, dlast)
-    dh, _, dh0 = _call(_backward_program, arguments, axes, outputs, BACKWARD_STAGES, interpret)
-    return dh, dh0
-
-
-def _call(
-    program: Any, arguments: tuple, axes: tuple, outputs: list, stages: int, interpret: bool
-) -> tuple[Array, ...]:
-    """Runs one program a direction and group of rows, which stand in `axes` of the arguments."""
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import triton
 
-    def spec(array, axis):
-        block = tuple(ROWS if i == axis else size for i, size in enumerate(array.shape))[1:]
-        return pl.BlockSpec(
-            (None, *block), lambda d, i: (d, *(i if j == axis else 0 for j in range(1, array.ndim)))
-        )
-
-    batch = outputs[-1].shape[1]
-    padding = -batch % ROWS
-    arguments = tuple(_pad(x, axis, padding) for x, axis in zip(arguments, axes, strict=True))
-    padded = [jax.eval_shape(functools.partial(_pad, axis=x.ndim - 2, by=padding), x) for x in outputs]
-    # What one thread wrote another reads; plain JAX has no threads.
-    barrier = (lambda: None) if interpret else triton.debug_barrier
-    results = pl.pallas_call(
-        functools.partial(program, barrier=barrier),
-        grid=(outputs[-1].shape[0], (batch + padding) // ROWS),
-        in_specs=[spec(x, axis) for x, axis in zip(arguments, axes, strict=True)],
-        out_specs=[spec(x, x.ndim - 2) for x in padded],
-        out_shape=padded,
-        compiler_params=triton.CompilerParams(num_warps=WARPS, num_stages=stages),
+    directions, time, batch, H = dy.shape
+    K, padded = factors.shape[-1], batch + -batch % ROWS
+    rows_of_states = pl.BlockSpec((None, time, ROWS, H), lambda d, i: (d, 0, i, 0))
+    rows_of_factors = pl.BlockSpec((None, time, ROWS, K), lambda d, i: (d, 0, i, 0))
+    all_weights = pl.BlockSpec((None, K, H), lambda d, i: (d, 0, 0))
+    rows_of_state = pl.BlockSpec((None, ROWS, H), lambda d, i: (d, i, 0))
+    rows_of_scratch = pl.BlockSpec((None, ROWS, K), lambda d, i: (d, i, 0))
+    g, _, dh0 = pl.pallas_call(
+        functools.partial(_backward_program, barrier=_barrier(interpret)),
+        grid=(directions, padded // ROWS),
+        in_specs=[rows_of_states, rows_of_factors, rows_of_states, all_weights, rows_of_state],
+        out_specs=[rows_of_states, rows_of_scratch, rows_of_state],
+        out_shape=[
+            jax.ShapeDtypeStruct((directions, time, padded, H), dy.dtype),
+            jax.ShapeDtypeStruct((directions, padded, K), dy.dtype),
+            jax.ShapeDtypeStruct((directions, padded, H), dlast.dtype),
+        ],
+        compiler_params=triton.CompilerParams(num_warps=WARPS, num_stages=BACKWARD_STAGES),
         interpret=interpret,
-    )(*arguments)
-    return tuple(lax.slice_in_dim(x, 0, batch, axis=x.ndim - 2) for x in results)
+    )(_pad(dy, 2), _pad(factors, 2), _pad(z, 2), w, _pad(dlast, 1))
+    return g[:, :, :batch], dh0[:, :batch]
 
 
-def _pad(x: Array, axis: int | None, by: int) -> Array:
-    return x if axis is None else jnp.pad(x, [(0, by * (i == axis)) for i in range(x.ndim)])
+def _pad(x: Array, axis: int) -> Array:
+    """Rows of zeros, so that the last program has all of its own."""
+    return jnp.pad(x, [(0, -x.shape[axis] % ROWS if i == axis else 0) for i in range(x.ndim)])
+
+
+def _barrier(interpret: bool) -> Callable[[], None]:
+    """What one thread wrote another reads; plain JAX has no threads."""
+    from jax.experimental.pallas import triton
+
+    return (lambda: None) if interpret else triton.debug_barrier
 
 
 def _gate(number: int, hidden: int) -> Any:
@@ -177,7 +182,7 @@ def _gate(number: int, hidden: int) -> Any:
 
 
 def _forward_program(gates, w_t, b, h0, steps, *outputs, barrier) -> None:
-    """All time steps of some rows; the equations are those of `rnn_kernels.gru_step`."""
+    """All time steps of some rows; the equations are those of `gru.step`."""
     *history, scratch, last = outputs
     of = [_gate(number, h0.shape[-1]) for number in range(GATES)]
 
@@ -198,8 +203,8 @@ def _forward_program(gates, w_t, b, h0, steps, *outputs, barrier) -> None:
     last[...] = lax.fori_loop(0, gates.shape[0], step, h0[...])
 
 
-def _backward_program(dy, d_gates, z, w, dlast, dh_of, scratch, dh0, *, barrier) -> None:
-    """All time steps of some rows, the last first; the equations are those of `rnn_kernels._gru_back`."""
+def _backward_program(dy, factors, z, w, dlast, dh_of, scratch, dh0, *, barrier) -> None:
+    """All time steps of some rows, the last first; the equations are those of `gru._backward`."""
     time = dy.shape[0]
     of = [_gate(number, dlast.shape[-1]) for number in range(GATES)]
 
@@ -208,7 +213,7 @@ def _backward_program(dy, d_gates, z, w, dlast, dh_of, scratch, dh0, *, barrier)
         dh = dh + dy[t].astype(dh.dtype)
         dh_of[t] = dh.astype(dh_of.dtype)
         for gate in of:
-            scratch[:, gate] = (d_gates[t, :, gate].astype(dh.dtype) * dh).astype(scratch.dtype)
+            scratch[:, gate] = (factors[t, :, gate].astype(dh.dtype) * dh).astype(scratch.dtype)
         kept = dh * z[t].astype(dh.dtype)
         barrier()
         (product,) = _multiply(scratch, w, [slice(None)], barrier)

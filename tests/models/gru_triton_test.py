@@ -1,14 +1,15 @@
 """The GPU kernels run as plain JAX here: they must agree with the scan that they replace."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lhg_jax.models import rnn_kernels, rnn_triton
+from lhg_jax.models import gru, gru_triton
 
-CELL = rnn_kernels.gru_scan.args[0]
 D, T, B, H = 2, 6, 21, 64  # rows that do not fill the last program
 
 
@@ -25,28 +26,20 @@ def forward_arguments(batch: int = B):
 
 def test_forward_is_the_scans():
     gates, w_t, b, h0, steps = arguments = forward_arguments()
-    w, mask = np.swapaxes(w_t, 1, 2), steps[..., None] > 0
-    states0 = tuple((h,) for h in jnp.asarray(h0))
-    scan = jax.jit(lambda *args: rnn_kernels._forward(CELL, *args, keep=True))
-    last, outputs = scan(*(tuple(map(jnp.asarray, x)) for x in (gates, w, b)), states0, tuple(mask))
-    *found, found_last = rnn_triton.forward_kernel(*arguments, True)
-    for d in range(D):
-        (h,), saved = outputs[d]
-        for ours, theirs in zip(found, (h, *saved), strict=True):
-            np.testing.assert_allclose(ours[d], theirs, atol=2e-5)
-        np.testing.assert_allclose(found_last[d], last[d][0], atol=2e-5)
+    scan = jax.jit(functools.partial(gru._forward, keep=True))
+    last, outputs = scan(*map(jnp.asarray, (gates, np.swapaxes(w_t, 1, 2), b, h0, steps[..., None] > 0)))
+    *found, found_last = gru_triton.forward_kernel(*arguments, True)
+    for ours, theirs in zip([*found, found_last], [*outputs, last], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
 def test_backward_is_the_scans():
-    dy, d_gates, z = draw(1, D, T, B, H), draw(2, D, T, B, 3 * H), draw(3, D, T, B, H)
+    dy, factors, z = draw(1, D, T, B, H), draw(2, D, T, B, 3 * H), draw(3, D, T, B, H)
     w, dlast = draw(4, D, 3 * H, H, scale=0.1), draw(5, D, B, H)
-    slopes = tuple(tuple(map(jnp.asarray, (d_gates[d], z[d], z[d]))) for d in range(D))
-    scan = jax.jit(lambda *args: rnn_kernels._backward(CELL, *args))
-    dh0, dh = scan(tuple(w), tuple((x,) for x in dlast), tuple(map(jnp.asarray, dy)), slopes)
-    found, found0 = rnn_triton.backward_kernel(dy, d_gates, z, w, dlast, True)
-    for d in range(D):
-        np.testing.assert_allclose(found[d], dh[d], rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(found0[d], dh0[d][0], rtol=1e-4, atol=1e-4)
+    scanned = jax.jit(gru._backward)(*map(jnp.asarray, (dy, factors, z, w, dlast)))
+    found = gru_triton.backward_kernel(dy, factors, z, w, dlast, True)
+    for ours, theirs in zip(found, scanned, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_sharded_rows_stay_where_they_are():
@@ -57,9 +50,9 @@ def test_sharded_rows_stay_where_they_are():
         jax.device_put(x, NamedSharding(mesh, PartitionSpec(*spec)))
         for x, spec in zip(arguments, specs, strict=True)
     ]
-    run = jax.jit(lambda *args: rnn_triton.forward_kernel(*args, True)).lower(*placed).compile()
+    run = jax.jit(lambda *args: gru_triton.forward_kernel(*args, True)).lower(*placed).compile()
     assert "all-gather" not in run.as_text()
-    for ours, alone in zip(run(*placed), rnn_triton.forward_kernel(*arguments, True), strict=True):
+    for ours, alone in zip(run(*placed), gru_triton.forward_kernel(*arguments, True), strict=True):
         np.testing.assert_allclose(ours, alone, atol=2e-5)
 
 
@@ -68,17 +61,16 @@ def test_sharded_rows_stay_where_they_are():
     [(256, jnp.bfloat16, True), (256, jnp.float32, False), (96, jnp.bfloat16, False)],
 )
 def test_what_the_kernels_take(hidden, dtype, expected):
-    assert rnn_triton.fits(hidden, dtype) is expected
+    assert gru_triton.fits(hidden, dtype) is expected
 
 
 def test_training_in_bfloat16_lowers_to_the_kernels_for_cuda_only():
     gates, w_t, b, h0, steps = forward_arguments()
-    arrays = tuple(jnp.asarray(gates, jnp.bfloat16)), tuple(jnp.swapaxes(w_t, 1, 2)), tuple(jnp.asarray(b))
+    arrays = jnp.asarray(gates, jnp.bfloat16), jnp.swapaxes(w_t, 1, 2), jnp.asarray(b)
 
     def loss(gates, w, b):
-        mask, states0 = tuple(jnp.asarray(steps[..., None] > 0)), tuple((h,) for h in jnp.asarray(h0))
-        y, _ = rnn_kernels.gru_scan(gates, w, b, states0, mask)
-        return sum(jnp.square(y_d.astype(jnp.float32)).sum() for y_d in y)
+        y, _ = gru.scan(gates, w, b, jnp.asarray(h0), jnp.asarray(steps[..., None] > 0))
+        return jnp.square(y.astype(jnp.float32)).sum()
 
     traced = jax.jit(jax.grad(loss, (0, 1, 2))).trace(*arrays)
     assert "triton" not in traced.lower(lowering_platforms=("cpu",)).as_text()
