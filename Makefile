@@ -33,22 +33,24 @@ demo: install
 	$(BIN)/python -m lhg_jax.sample
 
 # Trains the demo model from nothing: simulated dyads, both stages, scores, model card. SPEECH=DIR adds recorded voices
-# to those of espeak, as the shipped one has them; the speakers of both stages, and of the scores, are different people.
-VOICES := $(if $(SPEECH),--speech $(SPEECH) --clear-licence --speech-cache out/synthetic/speech)
-PREPARE = $(BIN)/python -m lhg_jax.prepare --source synthetic $(VOICES)
-FIRST_HALF := $(if $(SPEECH),--speech-part 0 0.5 --speech-share 0.65)
-SECOND_HALF := $(if $(SPEECH),--speech-part 0.5 1 --speech-share 0.65)
-VALID := $(if $(SPEECH),--speech-share 0.65)
+# to those of espeak for the second stage, as the shipped one has them.
+PREPARE := $(BIN)/python -m lhg_jax.prepare --source synthetic
+CACHE := --speech-cache out/synthetic/speech
+VOICES := $(if $(SPEECH),--speech $(SPEECH) --clear-licence $(CACHE) --speech-share 0.65)
+HALF := $(if $(SPEECH),--speech-part 0 0.5)
+TEST_VOICES := $(if $(SPEECH),--speech $(SPEECH) --clear-licence $(CACHE))
+NAMED := $(if $(SPEECH),--voices "espeak-ng and the recordings in $(notdir $(SPEECH))")
 
 demo-model: $(VENV)/.installed-train
-	$(PREPARE) --hours 3 --seed 1 --split train $(FIRST_HALF) --out out/synthetic/trunk_train
-	$(PREPARE) --hours 2 --seed 2 --split train $(SECOND_HALF) --out out/synthetic/head_train
-	$(PREPARE) --hours 0.25 --seed 1 --split valid $(VALID) --out out/synthetic/valid
-	$(PREPARE) --hours 0.4 --seed 1 --split test --out out/synthetic/test
+	$(PREPARE) --listeners constant --hours 3 --seed 0 --split train --out out/synthetic/train
+	$(PREPARE) --listeners constant --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
+	$(PREPARE) $(VOICES) $(HALF) --hours 3 --seed 1 --split train --out out/synthetic/head_train
+	$(PREPARE) $(VOICES) --hours 0.25 --seed 1 --split valid --out out/synthetic/head_valid
+	$(PREPARE) $(TEST_VOICES) --hours 0.4 --seed 1 --split test --out out/synthetic/head_test
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
 	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
 		--config.start.listener=out/demo/listener.safetensors
-	$(BIN)/python tools/export_demo.py --workdir out/demo_head --clips out/synthetic/test
+	$(BIN)/python tools/export_demo.py --workdir out/demo_head --clips out/synthetic/head_test $(NAMED)
 
 # Trains the listener of live sessions, from nothing: synthetic dyads as they are heard, training.
 demo-live-model: $(VENV)/.installed-train

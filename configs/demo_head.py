@@ -1,8 +1,12 @@
 """The demo listener's second stage: a flow head on a trunk, with clips of speakers it never heard.
 
+Reproduces: the flow head in lhg_jax/assets/demo.safetensors.
 Command:
+  make demo-model SPEECH=DIR
+or, when its first stage is done and clips are prepared (see the Makefile),
   python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
     --config.start.listener=out/demo/listener.safetensors
+Expected score: lhg_jax/assets/demo_model_card.md, "Drawn listeners".
 """
 
 from lhg_jax.config import (
@@ -19,7 +23,7 @@ from lhg_jax.models.flow_head import FlowHeadConfig
 
 config = TrainConfig(
     model=FlowHeadConfig(),
-    data=DataConfig(train="out/synthetic/head_train", evaluation="out/synthetic/valid"),
+    data=DataConfig(train="out/synthetic/head_train", evaluation="out/synthetic/head_valid"),
     train=LoopConfig(batch_size=512, steps=4000, seed=0, log_every=50, eval_every=1000),
     loss=LossConfig(),
     optimizer=OptimizerConfig(

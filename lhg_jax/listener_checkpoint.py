@@ -28,7 +28,7 @@ from lhg_jax.generative import Draw, ListenerHead, draw_motion, run_trunk, state
 from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, example_inputs
 from lhg_jax.models.listener import Listener, ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener
-from lhg_jax.motion import SPACES, CoefficientSpace
+from lhg_jax.motion import LANDMARK, SPACES, CoefficientSpace
 from lhg_jax.util.errors import UserError
 from lhg_jax.weights import check_tree, load_weights, save_weights
 from lhg_jax.windowed_inference import generate, window_starts
@@ -132,10 +132,11 @@ class ListenerModel:
             raise UserError("this listener has no flow head: it can only be used at --temperature 0")
         self._check_sizes(features)
         first = first_frame.astype(np.float32)
-        trunk = run_trunk(self._apply_stateful, features, first, self.inference, on_window)
+        rest = at_rest(first, self.space)
+        trunk = run_trunk(self._apply_stateful, features, rest, self.inference, on_window)
         seeds = [draw.seed + number for number in range(samples)]
         styles = [dataclasses.replace(draw, seed=seed).drawn_style(self.head.styles) for seed in seeds]
-        return draw_motion(self.head, trunk, styles, seeds, draw.temperature)
+        return draw_motion(self.head, trunk, styles, seeds, draw.temperature) + (first - rest)
 
     @functools.cached_property
     def _apply_stateful(self) -> Callable:
@@ -145,6 +146,19 @@ class ListenerModel:
         sizes = {"word_size": features.word_table.shape[-1], "mfcc_size": features.mfcc.shape[-1]}
         given = dataclasses.replace(self.features, **sizes)
         self.require_features("the features", given, "extract them as those it was trained on")
+
+
+def at_rest(first_frame: Float[np.ndarray, "coeff"], space: CoefficientSpace) -> Float[np.ndarray, "coeff"]:
+    """The portrait's pose with a face at rest, from which listeners are drawn; their own expression is added.
+
+    A head only knows states of its trunk like those of its training set, whose faces are near rest; a broad
+    smile in a photograph is far from them, and the listener drawn from there jumped and never came to rest.
+    Only the `landmark` space says what rest is: 0.
+    """
+    rest = first_frame.copy()
+    if space == LANDMARK:
+        rest[space.slice("exp")] = 0
+    return rest
 
 
 def save_listener(path: Path, trained: ListenerModel, notes: Mapping[str, str]) -> None:
@@ -201,7 +215,8 @@ def read_specs(
 
 
 def read_head(path: Path, head: FlowHead, variables: dict[str, Any]) -> ListenerHead:
-    """The flow head of a listener file. Raises `UserError` where its weights do not fit."""
+    """The flow head of a listener file, half precision made float32. Raises `UserError` for unfit weights."""
+    variables = jax.tree.map(lambda x: np.asarray(x, np.float32), variables)
     styles = variables.pop("styles", np.zeros((0, 0), np.float32))
     check_tree(path, variables, jax.eval_shape(head.init, jax.random.key(0), *example_inputs(head.config)))
     return ListenerHead(head, variables, styles)

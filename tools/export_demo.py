@@ -1,12 +1,13 @@
 """A training run's listener as the package's demo model: scores on held-out dyads, model card.
 
-python tools/export_demo.py --workdir out/demo_head --clips out/synthetic/test
+python tools/export_demo.py --workdir out/demo_head --clips out/synthetic/head_test
 """
 
 import dataclasses
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import tyro
 from measure_listeners import markdown as drawn_markdown
@@ -44,7 +45,7 @@ class Options:
     """Weights; the model card goes beside them."""
     dyads: int = 60
     """Held-out dyads whose listener keeps fixed rules, to score the mean listener on; >= 1."""
-    clips: Path = Path("out/synthetic/test")
+    clips: Path = Path("out/synthetic/head_test")
     """Prepared clips of speakers that neither stage heard, to measure drawn listeners on."""
     limit: int = 60
     """How many of them, >= 1."""
@@ -56,11 +57,11 @@ class Options:
 
 def main(options: Options) -> None:
     path = options.workdir / NAME
-    trained = load_listener(path)
     _, notes = load_weights(path)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    trained = in_half_precision(load_listener(path), options.output)
     table = score_all(trained, options.dyads)
     drawn = measure_listeners(trained, open_source(options.clips), options.limit, options.samples)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
     text = CARD.read_text(encoding="utf-8").format(
         training=notes["training"],
         head_training=notes.get("head_training", "no flow head"),
@@ -73,8 +74,25 @@ def main(options: Options) -> None:
     )
     options.output.with_name("demo_model_card.md").write_text(text, encoding="utf-8")
     added = {"license": "Apache-2.0", "scores": json.dumps(table["demo"])}
-    save_listener(options.output, trained, notes | added)
+    save_listener(options.output, halved(trained), notes | added)
     console.print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB, {notes['training']}")
+
+
+def in_half_precision(trained: ListenerModel, output: Path) -> ListenerModel:
+    """The listener as it is read back from the package's file, whose head has half the bytes."""
+    save_listener(output, halved(trained), {})
+    return load_listener(output)
+
+
+def halved(trained: ListenerModel) -> ListenerModel:
+    """With the flow head's weights in half precision; the trunk's stay as they were trained."""
+    if trained.head is None:
+        return trained
+    variables = jax.tree.map(lambda x: np.asarray(x, np.float16), dict(trained.head.variables))
+    styles = trained.head.styles.astype(np.float16)
+    return dataclasses.replace(
+        trained, head=dataclasses.replace(trained.head, variables=variables, styles=styles)
+    )
 
 
 def score_all(trained: ListenerModel, count: int) -> dict[str, dict[str, float]]:

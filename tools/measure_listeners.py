@@ -1,6 +1,6 @@
 """How lively, varied and attentive a listener's samples are on prepared clips, beside the true listeners.
 
-python tools/measure_listeners.py --clips out/synthetic/test [--checkpoint FILE] [--samples 5] [--limit 40]
+python tools/measure_listeners.py --clips out/synthetic/head_test [--checkpoint FILE] [--samples 5]
 """
 
 import dataclasses

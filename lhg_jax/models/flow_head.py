@@ -57,7 +57,7 @@ class FlowHeadConfig:
     width: int = 160
     blocks: int = 3
     noise_correlation: float = 0.9
-    noise_carry: float = 0.0
+    noise_carry: float = 0.5
     steps: int = 8
     guidance: float = 1.0
 

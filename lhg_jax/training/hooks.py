@@ -6,7 +6,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from lhg_jax.training.checkpoints import Checkpoints
 from lhg_jax.training.display import Display
-from lhg_jax.training.evaluation import Evaluation
 from lhg_jax.training.logs import MetricsWriter, StepLog
 from lhg_jax.training.state import TrainState
 from lhg_jax.training.visualise import SamplePictures
@@ -87,7 +86,7 @@ class Evaluate:
     """Scores the state on the held-out clips every `every` steps and after the last one."""
 
     every: int
-    evaluation: Evaluation
+    evaluation: Any  # of either stage: called with a state, `sample` and `space`
     writer: MetricsWriter
     display: Display
 
@@ -106,7 +105,7 @@ class Visualise:
     """Draws what the listener does on the first held-out clip every `every` steps and after the last one."""
 
     every: int
-    evaluation: Evaluation
+    evaluation: Any  # of either stage: called with a state, `sample` and `space`
     pictures: SamplePictures
 
     def __call__(self, end: StepEnd) -> None:

@@ -137,7 +137,7 @@ def _is_product(primitive: Any, *_: Any, **__: Any) -> bool:
 
 
 def gradient(
-    loss_fn: LossFn, params: PyTree, batch_stats: PyTree, batch: Batch, key: PRNGKeyArray, parts: int
+    loss_fn: LossFn, params: PyTree, batch_stats: PyTree, batch: Any, key: PRNGKeyArray, parts: int
 ) -> tuple[PyTree, Metrics, PyTree]:
     """Gradient, metrics and batch statistics after `batch`, which is seen in `parts` micro-batches.
 

@@ -86,7 +86,7 @@ def fill(folder: Path, trunk: ListenerModel, source: RecordSource, mark: str) ->
             clip.listener_motion[0].astype(np.float32),
             trunk.inference,
         )
-        files = files or _open(folder, starts[-1], output.state.shape[1], output.motion.shape[1])
+        files = files or _open(folder, sum(frames), output.state.shape[1], output.motion.shape[1])
         rows = slice(starts[i], starts[i + 1])
         files["state"][rows], files["mean"][rows] = output.state, output.motion
         files["target"][rows], files["seen"][rows] = clip.listener_motion, clip.listener_seen
@@ -104,11 +104,11 @@ def fill(folder: Path, trunk: ListenerModel, source: RecordSource, mark: str) ->
 
 def _open(folder: Path, frames: int, state: int, coeff: int) -> dict[str, np.memmap]:
     def new(name: str, size: int, dtype: type) -> np.memmap:
-        return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (int(frames), size))
+        return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (frames, size))
 
     return {
         "state": new("state", state, np.float16),
         "mean": new("mean", coeff, np.float32),
         "target": new("target", coeff, np.float32),
-        "seen": np.lib.format.open_memmap(folder / "seen.npy", "w+", np.bool_, (int(frames),)),
+        "seen": np.lib.format.open_memmap(folder / "seen.npy", "w+", np.bool_, (frames,)),
     }
