@@ -37,7 +37,7 @@ SOFT = 0.08  # how far from the mask's edge the matte may be between 0 and 1
 CONTRAST = 8.0  # grey levels: the guided filter follows edges stronger than this
 NO_FRAME = 0, 0, 0, 0  # GrabCut's rectangle, which it does not look at when it has a mask
 FRINGE = 0.05  # outside the mask that still goes with the person: loose hair
-# Area above the chin by which the two starts may differ. Of 18 portraits and clips 15 lie below 0.5, three
+# Area above the chin by which the two starts may differ. Of 18 portraits and clips 14 lie below 0.5, three
 # with objects at the head's edge (a flag, a map, a bookcase) at 0.6 to 1.1, and one, rightly, at 3.1: blond
 # hair before a blurred room, of which the first start misses half.
 UNCERTAIN = 2.0
