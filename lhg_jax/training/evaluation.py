@@ -67,7 +67,7 @@ class Evaluation:
         """Scores of the listener as it is used, window by window, on the first `data.probe_clips` dyads."""
         if not self._config.data.probe_clips or self._source.metadata.source != "synthetic":
             return {}
-        variables = on_host(state.eval_variables, self._mesh)
+        variables = self._variables(state)
         if self._dyads is None:
             self._dyads = synthetic_dyads(self._source, self._config.data.probe_clips)
         if not self._dyads:
@@ -82,7 +82,11 @@ class Evaluation:
     ) -> tuple[Float[np.ndarray, "frames coeff"], Float[np.ndarray, "frames coeff"]]:
         """Predicted and true motion of the first held-out clip; every process has to call it."""
         clip = self._source[0]
-        return self._listen(on_host(state.eval_variables, self._mesh), clip), clip.listener_motion
+        return self._listen(self._variables(state), clip), clip.listener_motion
+
+    def _variables(self, state: TrainState) -> Mapping[str, Any]:
+        """On one device of this process, once for all windows; every process has to call it."""
+        return jax.device_put(on_host(state.eval_variables, self._mesh))
 
     def _listen(self, variables: Mapping[str, Any], clip: Example) -> Float[np.ndarray, "frames coeff"]:
         def predict(window: SpeakerFeatures, first: np.ndarray) -> np.ndarray:

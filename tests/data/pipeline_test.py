@@ -229,6 +229,13 @@ def test_mirror_flips_both_people_and_keeps_the_sound():
     assert not np.array_equal(changed.listener_motion, example.listener_motion)
 
 
+def test_tracking_noise_is_single_precision():
+    config = dataclasses.replace(NO_CHANGE, tracking_exp=0.1, tracking_deg=1.0, tracking_trans=0.1)
+    motion = np.zeros((20, LANDMARK.size), np.float32)
+    noisy = augmentation.add_tracking_noise(motion, config, np.random.default_rng(0))
+    assert noisy.dtype == np.float32 and noisy.any()
+
+
 def test_dropped_speaker_and_words():
     example = crop(MemorySource().clips[0], 0, CROP)
     config = AugmentConfig(0.0, 0.0, 0.0, 0, 0, 0, 0, 1.0, 1.0)

@@ -5,6 +5,7 @@ from prepare_helpers import run
 from lhg_jax.data.records import open_source
 from lhg_jax.features import mel_steps
 from lhg_jax.moving_anchor import relative_to_anchor
+from lhg_jax.preparation import synthetic_clips
 from lhg_jax.preparation.synthetic_clips import SyntheticJob, make_causal_example
 from lhg_jax.simulator.dyads import split_seed, synthesise, synthesise_varied
 
@@ -71,3 +72,11 @@ def test_prepared_causal_clips_say_so(tmp_path, monkeypatch):
     run(monkeypatch, "--causal", "--hours", "0.004", "--workers", "1", "--out", tmp_path / "new")
     spec = open_source(str(tmp_path / "new")).features
     assert spec.causal and spec.log_mel == "running_loudness/1" and spec.mfcc == "past/1"
+
+
+def test_another_recipe_makes_other_clips(monkeypatch):
+    job = synthetic_clips.SyntheticJob(3, 0, "train")
+    before = job.key
+    assert synthetic_clips.SyntheticJob(3, 0, "train").key == before
+    monkeypatch.setattr(synthetic_clips, "RECIPE_VERSION", synthetic_clips.RECIPE_VERSION + 1)
+    assert job.key != before
