@@ -12,7 +12,7 @@ from lhg_jax.motion import FRAME_RATE, LANDMARK, CoefficientSpace
 from lhg_jax.util.errors import UserError
 
 Frames = UInt8[np.ndarray, "frames height width 3"]
-Image = UInt8[np.ndarray, "height width 3"]
+Image = UInt8[np.ndarray, "_ _ 3"]
 Values = Float[np.ndarray, "frames coeff"]
 
 MOMENTS = 5

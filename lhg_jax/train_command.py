@@ -68,7 +68,7 @@ def general_help() -> str:
         "  --version              print the version",
         "",
         "configs of the package:",
-        *(f"  {name:{width}}  {shorten(what, 88, placeholder=' ...')}" for name, what in configs.items()),
+        *(f"  {name:{width}}  {shorten(what, 80, placeholder=' ...')}" for name, what in configs.items()),
         "",
         "A first try on two CPU cores, some minutes (docs/training.md has more):",
         "  python -m lhg_jax.prepare --source synthetic --hours 0.1 --split train --out out/synthetic/train",
