@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lhg_jax.preparation.clip_files import LeftOut, index_files
+from lhg_jax.preparation.clip_files import TRANSCRIPT_SUFFIXES, LeftOut, index_files
 from lhg_jax.speech.words import Word, read_transcript
 from lhg_jax.util.errors import UserError
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")
-TRANSCRIPT_SUFFIXES = (".srt", ".vtt", ".json", ".TextGrid")
 MANIFEST = "manifest.jsonl"
 LEAST_TURN_S = 1.0
 
@@ -75,7 +74,7 @@ def read_speech_folder(root: Path) -> SpeechListing:
 
 
 def _read_manifest(root: Path) -> Iterator[Recording | LeftOut]:
-    for number, line in enumerate((root / MANIFEST).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_lines(root / MANIFEST), 1):
         if not line.strip():
             continue
         try:
@@ -114,7 +113,7 @@ def _of_row(path: Path, row: Mapping[str, Any]) -> Iterator[Recording]:
 
 def _read_librispeech(root: Path) -> Iterator[Recording | LeftOut]:
     for table in sorted(root.rglob("*.trans.txt")):
-        for line in table.read_text(encoding="utf-8").splitlines():
+        for line in _lines(table):
             name, _, text = line.partition(" ")
             path = _inside(table.parent, f"{name}.flac")
             if not text.strip() or not path.is_file():
@@ -124,7 +123,7 @@ def _read_librispeech(root: Path) -> Iterator[Recording | LeftOut]:
 
 
 def _read_ljspeech(root: Path) -> Iterator[Recording | LeftOut]:
-    for line in (root / "metadata.csv").read_text(encoding="utf-8").splitlines():
+    for line in _lines(root / "metadata.csv"):
         name, _, text = line.partition("|")
         path = _inside(root / "wavs", f"{name}.wav")
         if not text.strip() or not path.is_file():
@@ -159,6 +158,16 @@ def shared_out(text: str, start_s: float, end_s: float) -> list[Word]:
         Word(word, start_s + scale * a, start_s + scale * b)
         for word, a, b in zip(texts, edges, edges[1:], strict=False)
     ]
+
+
+def _lines(path: Path) -> list[str]:
+    """Of a list of recordings."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
 
 
 def _inside(root: Path, name: str) -> Path:

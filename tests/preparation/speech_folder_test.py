@@ -103,6 +103,13 @@ def test_broken_manifests_are_refused_with_the_line(row, tmp_path):
         read_speech_folder(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["manifest.jsonl", "metadata.csv", "1/2/1-2.trans.txt"])
+def test_lists_that_are_no_text_are_refused(name, tmp_path):
+    touch(tmp_path / name).write_bytes(b"caf\xe9 |x")
+    with pytest.raises(UserError, match=r"not UTF-8 text \(byte 3\)"):
+        read_speech_folder(tmp_path)
+
+
 def test_folders_without_speech(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         read_speech_folder(tmp_path / "nowhere")
