@@ -86,7 +86,7 @@ def fill(folder: Path, trunk: ListenerModel, source: RecordSource, mark: str) ->
             clip.listener_motion[0].astype(np.float32),
             trunk.inference,
         )
-        files = files or _open(folder, sum(frames), output.state.shape[1], output.motion.shape[1])
+        files = files or _open(folder, int(sum(frames)), output.state.shape[1], output.motion.shape[1])
         rows = slice(starts[i], starts[i + 1])
         files["state"][rows], files["mean"][rows] = output.state, output.motion
         files["target"][rows], files["seen"][rows] = clip.listener_motion, clip.listener_seen
