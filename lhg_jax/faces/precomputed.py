@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax.motion import DEEP3D, DEEP3D_CROP, FRAME_RATE, Motion, load_motion
+from lhg_jax.util.archives import require_unpackable
 from lhg_jax.util.errors import MissingExtraError, UserError
 
 # Columns of `coeff`, as Deep3DFaceRecon gives them: id 80, exp 64, tex 80, angle 3, gamma 27, trans 3.
@@ -132,12 +133,14 @@ def _read_mat(path: str | os.PathLike) -> dict[str, np.ndarray]:
         ValueError,  # `loadmat`: another kind of file; arrays: sizes that do not agree
         TypeError,  # arrays: a tag of another type than must come there
         IndexError,  # `loadmat`: a header without bytes of a version
+        MemoryError,  # arrays: a tag that claims more than there is room for
     ) as error:
         raise UserError(f"{path}: not a .mat file of version 7 or older") from error
     return {name: array for name, array in contents.items() if not name.startswith("__")}
 
 
 def _read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    require_unpackable(path)
     try:
         # `np.load` leaves a file that it cannot read open, unless it is given the open file.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -149,5 +152,9 @@ def _read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
         zlib.error,  # zipfile: damaged in a compressed array
         ValueError,  # `np.load`: a pickle, objects, or a damaged header
         TypeError,  # `with`: a single array (.npy) under this name
+        MemoryError,  # `np.load`: a header that claims more than there is room for
+        RuntimeError,  # zipfile: encrypted
+        NotImplementedError,  # zipfile: a method of compression that it does not know
+        KeyError,  # zipfile: a name that its index does not have
     ) as error:
         raise UserError(f"{path}: not an .npz file of arrays") from error

@@ -67,7 +67,10 @@ def square_pixels(width: int, height: int, aspect: Any) -> tuple[int, int]:
 
 def turned(image: Image, frame: Any) -> UInt8[np.ndarray, "shown_height shown_width 3"]:
     """The image turned and mirrored as the frame's display matrix says."""
-    entry = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        entry = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV meets a kind of side data that it does not know: then at least the rotation
+        return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
     if entry is None:
         return image
     a, b, _, c, d = np.frombuffer(bytes(entry)[:20], "<i4").tolist()
