@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -10,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from lhg_jax.faces.mat_files import read_mat
 from lhg_jax.motion import DEEP3D, DEEP3D_CROP, FRAME_RATE, Motion, load_motion
 from lhg_jax.util.archives import require_unpackable
-from lhg_jax.util.errors import MissingExtraError, UserError
+from lhg_jax.util.errors import UserError
 
 # Columns of `coeff`, as Deep3DFaceRecon gives them: id 80, exp 64, tex 80, angle 3, gamma 27, trans 3.
 COEFF_SIZE = 257
@@ -76,7 +78,7 @@ def read_arrays(path: str | os.PathLike) -> Mapping[str, np.ndarray]:
     """What a `.mat` or `.npz` file holds. Raises `UserError` where it is not there or of another kind."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file")
-    readers = {".mat": _read_mat, ".npz": _read_npz}
+    readers = {".mat": read_mat, ".npz": _read_npz}
     if (suffix := Path(path).suffix.lower()) not in readers:
         raise UserError(f"{path}: coefficients are read from .mat or .npz")
     return readers[suffix](path)
@@ -117,28 +119,6 @@ def float_rows(
     return array.astype(np.float32)
 
 
-def _read_mat(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ImportError:  # pragma: no cover
-        raise MissingExtraError("reading .mat files", "pipeline") from None
-    try:
-        contents = loadmat(path, appendmat=False)
-    except (
-        NotImplementedError,  # `loadmat`: version 7.3, which is HDF5
-        MatReadError,  # `loadmat`: empty, or cut in its header
-        OSError,  # streams: cut in an array
-        zlib.error,  # streams: damaged in a compressed array
-        ValueError,  # `loadmat`: another kind of file; arrays: sizes that do not agree
-        TypeError,  # arrays: a tag of another type than must come there
-        IndexError,  # `loadmat`: a header without bytes of a version
-        MemoryError,  # arrays: a tag that claims more than there is room for
-    ) as error:
-        raise UserError(f"{path}: not a .mat file of version 7 or older") from error
-    return {name: array for name, array in contents.items() if not name.startswith("__")}
-
-
 def _read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
     require_unpackable(path)
     try:
@@ -155,6 +135,8 @@ def _read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
         MemoryError,  # `np.load`: a header that claims more than there is room for
         RuntimeError,  # zipfile: encrypted
         NotImplementedError,  # zipfile: a method of compression that it does not know
+        SyntaxError,  # `np.load`: a header that is no Python literal
+        tokenize.TokenError,  # `np.load`: the same, of the old version
         KeyError,  # zipfile: a name that its index does not have
     ) as error:
         raise UserError(f"{path}: not an .npz file of arrays") from error

@@ -32,7 +32,8 @@ class _Values:
             raise TranscriptError(f"the TextGrid ends where {what} should be")
         if match[group] is None:
             line = self.text.count("\n", 0, match.start()) + 1
-            raise TranscriptError(f"line {line}: want {what}, not {match[0]}")
+            shown = " ".join(match[0].split())[:40]
+            raise TranscriptError(f"line {line}: want {what}, not {shown}")
         return match[group]
 
 
