@@ -11,7 +11,7 @@ from lhg_jax.metrics.reactions import DEFAULT_PROFILE, KINDS, Matches, detect, m
 from lhg_jax.metrics.reactivity import Clip, listener_signals, reactivity
 from lhg_jax.motion import LANDMARK, CoefficientSpace, Motion
 
-Values = Float[np.ndarray, "frames coeff"]
+Values = Float[np.ndarray, "_ _"]  # clips differ in length
 SHORT = "needs two clips of more than 5 s with videos of the speakers (--speakers)"
 
 

@@ -26,7 +26,7 @@ CHUNKS = 2048  # on which the loss is taken
 COOL = 0.3  # temperature at which another speaker should matter more than another seed
 CEPSTRA = 13  # of the MFCC, without deltas, among a speaker's signals
 
-Values = Float[np.ndarray, "frames coeff"]
+Values = Float[np.ndarray, "_ _"]  # clips differ in length
 
 
 class HeadEvaluation:
