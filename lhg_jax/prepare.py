@@ -41,14 +41,14 @@ class Options:
     """synthetic: length of all clips together, about, > 0."""
     seed: int = 0
     """synthetic: of the simulator, >= 0."""
-    speech: Path | None = None
+    speech: Maybe[Path] = None
     """synthetic: recordings with texts to listen to, in LibriSpeech's or LJSpeech's layout, NAME.wav and
     NAME.txt (or a transcript), or with a manifest.jsonl. No speaker is in two splits."""
     speech_share: float = 1.0
     """synthetic, with --speech: share of dyads that hear a recording; the others hear a synthetic voice."""
     speech_part: tuple[float, float] = (0.0, 1.0)
     """synthetic, with --speech: the split's speakers from one share to another, e.g. `0 0.5` and `0.5 1`."""
-    speech_cache: Path | None = None
+    speech_cache: Maybe[Path] = None
     """synthetic, with --speech: folder of the analysed recordings; default: beside --out."""
     clear_licence: bool = False
     """synthetic, with --speech: only recordings that the manifest marks `clear`, free to be passed on."""

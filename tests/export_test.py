@@ -84,7 +84,7 @@ def test_onnx_equals_jax(checkpoint, trained, tmp_path, one_size):
 
 def test_a_wrong_file_is_noticed(trained):
     def run(**arrays):
-        return {export.OUTPUT: arrays["motion"]}
+        return {export.OUTPUT: arrays["speaker_motion"]}
 
     assert export.difference(trained, run, [(2, 14, 4)]) > export.TOLERANCE
     with pytest.raises(UserError, match=r"not written: 0\.1 away from JAX"):

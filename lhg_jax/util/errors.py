@@ -58,15 +58,15 @@ def run_cli(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # `| head` has read enough; Python would complain once more while it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except Exception:
         message = device_error()
         if message is None:
             raise
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # `| head` has read enough; Python would complain once more while it exits
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
 
 
 def device_error() -> str | None:

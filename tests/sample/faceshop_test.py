@@ -1,47 +1,26 @@
 """`python -m lhg_jax.sample --renderer faceshop`: sizes, timing, sound, background; weights are random."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
-from sample_helpers import FPS, fails, random_listener, run, write_clip
+from sample_helpers import fails, random_listener, run, write_clip
 
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
-from faceshop_folder import make_folder, make_person
+from faceshop_folder import make_folder
+from faceshop_tracker import PERSON, SIZE, Tracker
 
 from lhg_jax import faces, media
 from lhg_jax.motion import DEEP3D, Motion, load_motion, save_motion
 from lhg_jax.render.faceshop.person import portrait_file
 
-FRAMES, SIZE = 8, 160
-PERSON = make_person(6, SIZE)
-
-
-class Tracker:
-    """Finds the same face everywhere: the one for which the portrait was inverted."""
-
-    space = DEEP3D
-
-    def track_image(self, image, face=None) -> SimpleNamespace:
-        rest = Motion(DEEP3D, np.zeros((1, DEEP3D.size), np.float32))
-        parts = {"exp": 4.0 * PERSON.latent[288:352], "angle": PERSON.angle, "trans": PERSON.trans}
-        return SimpleNamespace(values=rest.replace(**parts).values[0], warnings=[])
-
-    def track_video(self, frames, on_frame) -> SimpleNamespace:
-        seen = [on_frame() or self.track_image(frame.image).values for frame in frames]
-        return SimpleNamespace(motion=Motion(DEEP3D, np.stack(seen), FPS), warnings=[])
-
-
-def tracker(weights) -> Tracker:
-    return Tracker()
+FRAMES = 8
 
 
 @pytest.fixture(autouse=True)
 def known_face(monkeypatch):
-    monkeypatch.setitem(faces.TRACKERS, "deep3d", "sample_faceshop_test:tracker")
+    monkeypatch.setitem(faces.TRACKERS, "deep3d", "faceshop_tracker:tracker")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The sampling command cut short, or given what it must refuse: the old output stays, and nothing else."""
 
+import json
 import os
 import signal
 import subprocess
@@ -143,7 +144,8 @@ def test_checkpoints_that_do_not_fit_are_never_loaded_in_part(portrait, tmp_path
 
 def test_checkpoint_in_another_space_names_both(portrait, tmp_path, monkeypatch, capsys):
     variables, metadata = load_weights(DEMO)
-    save_weights(tmp_path / "other.safetensors", variables, metadata | {"space": "deep3d"})
+    features = json.dumps(json.loads(metadata["features"]) | {"space": "deep3d"})
+    save_weights(tmp_path / "other.safetensors", variables, metadata | {"features": features})
     error = fails_with(tmp_path / "other.safetensors", portrait, monkeypatch, capsys)
     assert "deep3d" in error and "landmark" in error
 
