@@ -100,7 +100,7 @@ class DenseMotion(nn.Module):
         self, feature: Tensor, kp_driving: Tensor, kp_source: Tensor
     ) -> tuple[Float[Tensor, "batch 110 depth height width"], Float[Tensor, "batch 22 depth height width 3"]]:
         """What the hourglass sees (heat and moved appearance of each motion), and the motions themselves."""
-        cells_DHW3 = lattice(feature.shape[2:], feature)
+        cells_DHW3 = lattice([int(size) for size in feature.shape[2:]], feature)  # no axis of these is free
         driving, source = (kp[:, :, None, None, None] for kp in (kp_driving, kp_source))
         moved = cells_DHW3 - driving + source
         still = cells_DHW3.expand(len(feature), 1, *cells_DHW3.shape)
