@@ -4,7 +4,9 @@
 onnxruntime's CUDA provider before 2026 do not have. Gathered rows run everywhere.
 """
 
+import functools
 import itertools
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -34,22 +36,24 @@ def sample(
     The lattice has -1 and 1 at the cells' centres, so reading a volume at its own lattice does not give it
     back: it zooms by size / (size - 1). The original does so, and its weights were trained with it.
     """
-    batch, channels, *sizes = volume_BCDHW.shape
+    channels, *sizes = (int(size) for size in volume_BCDHW.shape[1:])  # numbers, also while a graph is traced
     rows_BVC = volume_BCDHW.flatten(2).transpose(1, 2).reshape(-1, channels)
-    first = torch.arange(batch, device=volume_BCDHW.device).reshape(-1, 1, 1, 1, 1) * (
-        sizes[0] * sizes[1] * sizes[2]
-    )
+    batch = torch.arange(volume_BCDHW.shape[0], device=volume_BCDHW.device).reshape(-1, 1, 1, 1, 1)
     pixels = [((at_BNZYX3[..., axis] + 1) * size - 1) / 2 for axis, size in enumerate(reversed(sizes))]
-    floors = [pixel.floor() for pixel in pixels]
-    total = torch.zeros((), dtype=volume_BCDHW.dtype, device=volume_BCDHW.device)
-    for corner in itertools.product((0, 1), repeat=3):  # steps in x, y, z
-        index, weight = first, torch.ones((), dtype=total.dtype, device=total.device)
-        for pixel, floor, step, size, stride in zip(
-            pixels, floors, corner, reversed(sizes), (1, sizes[2], sizes[1] * sizes[2]), strict=True
-        ):
-            cell = floor + step
-            near = (1 - (pixel - cell).abs()) * ((cell >= 0) & (cell < size)).to(pixel.dtype)
-            weight = weight * near
-            index = index + cell.clamp(0, size - 1).long() * stride
-        total = total + rows_BVC[index] * weight[..., None]
-    return total.movedim(-1, 2)
+    corners = [
+        _corner(rows_BVC, batch, pixels, sizes, steps) for steps in itertools.product((0, 1), repeat=3)
+    ]
+    return functools.reduce(operator.add, corners).permute(0, 1, 5, 2, 3, 4)
+
+
+def _corner(
+    rows_VC: Tensor, batch: Tensor, pixels: list[Tensor], sizes: list[int], steps: tuple[int, ...]
+) -> Float[Tensor, "batch copies z y x channel"]:
+    """What the corner at `steps` (0 or 1 along x, y, z) of each position's cell adds to its sample."""
+    (x, y, z), weights = (pixel.floor() + step for pixel, step in zip(pixels, steps, strict=True)), []
+    for pixel, cell, size in zip(pixels, (x, y, z), reversed(sizes), strict=True):
+        weights.append((1 - (pixel - cell).abs()) * ((cell >= 0) & (cell < size)).to(pixel.dtype))
+    depth, height, width = sizes
+    x, y, z = (cell.clamp(0, size - 1).long() for cell, size in ((x, width), (y, height), (z, depth)))
+    index = ((batch * depth + z) * height + y) * width + x
+    return rows_VC[index] * (weights[0] * weights[1] * weights[2])[..., None]
