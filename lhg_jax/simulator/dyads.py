@@ -77,18 +77,7 @@ def synthesise(seed: int, index: int, params: DyadParams = _DEFAULT) -> Dyad:
     speaker = speaker_motion(speech, frames, for_speaker, params.speaker)
     style = random_style(for_style)
     listener, events = listener_motion(speech, speaker, style, for_listener, params.listener)
-    return Dyad(
-        uuid=f"synthetic-{seed}-{index:06d}",
-        wave=speech.wave,
-        words=[Word(word.text, word.start_s, word.end_s) for word in speech.words],
-        speaker=speaker,
-        listener=listener,
-        style=style,
-        attitude=style.attitude,
-        events=events,
-        speech=speech,
-        params=params.listener,
-    )
+    return _dyad(f"synthetic-{seed}-{index:06d}", speech, speaker, listener, style, events, params.listener)
 
 
 def synthesise_varied(seed: int, index: int, params: DyadParams = _DEFAULT) -> Dyad:
@@ -138,18 +127,7 @@ def _varied(uuid: str, speech: Speech, streams: Sequence[np.random.Generator], p
     speaker = speaker_motion(speech, frames, for_speaker, params.speaker)
     person = random_person(for_person, params.people)
     listener, events, own = varied_listener(speech, speaker, person, params.people, for_listener)
-    return Dyad(
-        uuid=uuid,
-        wave=speech.wave,
-        words=[Word(word.text, word.start_s, word.end_s) for word in speech.words],
-        speaker=speaker,
-        listener=listener,
-        style=person,
-        attitude=person.attitude,
-        events=events,
-        speech=speech,
-        params=own,
-    )
+    return _dyad(uuid, speech, speaker, listener, person, events, own)
 
 
 def dyads_for_hours(hours: float, params: DyadParams = _DEFAULT) -> int:
@@ -162,3 +140,27 @@ def split_seed(seed: int, split: str) -> int:
     if split not in SPLITS:
         raise KeyError(f"no split {split!r}: there are {', '.join(SPLITS)}")
     return len(SPLITS) * seed + SPLITS.index(split)
+
+
+def _dyad(
+    uuid: str,
+    speech: Speech,
+    speaker: Motion,
+    listener: Motion,
+    style: Style,
+    events: tuple[Event, ...],
+    params: ListenerParams,
+) -> Dyad:
+    """What was said, and what both people did."""
+    return Dyad(
+        uuid=uuid,
+        wave=speech.wave,
+        words=[Word(word.text, word.start_s, word.end_s) for word in speech.words],
+        speaker=speaker,
+        listener=listener,
+        style=style,
+        attitude=style.attitude,
+        events=events,
+        speech=speech,
+        params=params,
+    )
