@@ -1,16 +1,14 @@
 """The csv of `sample --batch`: one clip a row, looked at as a whole before the first one is made."""
 
-import csv
-import io
 from pathlib import Path
 
 from lhg_jax.outputs import require_distinct
+from lhg_jax.util.csv_table import read_csv_table, require_utf8
 from lhg_jax.util.errors import UserError
 
 COLUMNS = ("speaker", "listener", "output", "audio", "transcript", "motion", "speaker_motion", "save_motion")
 REQUIRED = ("listener", "output")
 SOURCES = ("speaker", "audio", "motion")  # what the listener's motion comes from: one of them at least
-DELIMITERS = ",;\t"
 
 
 def read_batch(path: Path) -> list[dict[str, Path]]:
@@ -23,16 +21,10 @@ def read_batch(path: Path) -> list[dict[str, Path]]:
       UserError: with the line: an unknown column, a cell that is missing or too many, an output that
         is named twice, or no rows.
     """
-    reader = csv.reader(
-        io.StringIO(text := _read_text(path), newline=""), delimiter=_delimiter(text), skipinitialspace=True
-    )
-    try:
-        columns, rows = _header(path, _trimmed(next(reader, []))), []
-        for line in reader:
-            if cells := _trimmed(line):
-                rows.append(_row(f"{path}: line {reader.line_num}", columns, cells, path.parent))
-    except csv.Error as error:
-        raise UserError(f"{path}: line {reader.line_num}: not csv ({error})") from None
+    table = read_csv_table(path)
+    require_utf8(path, table)
+    columns = _header(path, table.header)
+    rows = [_row(f"{path}: line {number}", columns, cells, path.parent) for number, cells in table.rows]
     if not rows:
         raise UserError(f"{path}: has no rows below its header")
     try:
@@ -40,26 +32,6 @@ def read_batch(path: Path) -> list[dict[str, Path]]:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return rows
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-
-
-def _delimiter(text: str) -> str:
-    header = text.partition("\n")[0]
-    return max(DELIMITERS, key=header.count)
-
-
-def _trimmed(cells: list[str]) -> list[str]:
-    """Cells without blanks around them, and without the empty ones that spreadsheets put at the end."""
-    cells = [cell.strip() for cell in cells]
-    while cells and not cells[-1]:
-        cells.pop()
-    return cells
 
 
 def _header(path: Path, cells: list[str]) -> list[str]:

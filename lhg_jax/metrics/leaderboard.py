@@ -1,7 +1,7 @@
 """The ViCo leaderboard: sum of truncated average ranks over the metrics of a track; smaller is better."""
 
-import csv
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from lhg_jax.util.csv_table import read_csv_table, require_utf8
 from lhg_jax.util.errors import UserError
 
 # Table 1 of the MM '23 report (Chang et al.): the three best of the ViCo 2023 challenge, and the scores that
@@ -110,26 +111,36 @@ def _ranks(table: Mapping[str, Row], metric: Metric) -> dict[str, int]:
 def read_rows(path: str | os.PathLike) -> dict[str, dict[str, float | None]]:
     """Rows of other systems from a csv: a column `team`, and columns named as or labelled like the metrics.
 
-    Empty cells, `-` and `nan` are missing. Raises `UserError` for anything that is no number.
+    Cells are separated by commas, semicolons or tabs; with the last two, 0,5 is 0.5. In the header small and
+    capital letters are one. Empty cells, `-` and `nan` are missing.
+
+    Raises:
+      UserError: no such column or no row, a team that is named twice or not at all, or a cell that is no
+        number.
     """
-    names = {label: metric.name for metric in LISTENING for label in (metric.name, metric.label)}
-    try:
-        rows = list(csv.DictReader(Path(path).read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    if not rows or "team" not in rows[0]:
+    table = read_csv_table(path := Path(path))
+    require_utf8(path, table)
+    names = {label.lower(): metric.name for metric in LISTENING for label in (metric.name, metric.label)}
+    columns = [name.lower() for name in table.header]
+    if "team" not in columns or not table.rows:
         raise UserError(f"{path}: needs a header with a column 'team' and one row or more")
-    return {
-        row["team"]: {names[column]: _number(path, row[column]) for column in row if column in names}
-        for row in rows
-    }
+    found: dict[str, dict[str, float | None]] = {}
+    for number, cells in table.rows:
+        where, row = f"{path}: line {number}", dict(itertools.zip_longest(columns, cells, fillvalue=""))
+        if len(cells) > len(columns):
+            raise UserError(f"{where} has {len(cells)} cells for {len(columns)} columns")
+        if not (team := row["team"]) or team in found:
+            raise UserError(f"{where}: team {team!r} is there twice" if team else f"{where} has no team")
+        scores = {names[name]: text for name, text in row.items() if name in names}
+        found[team] = {name: _number(where, text, table.delimiter) for name, text in scores.items()}
+    return found
 
 
-def _number(path: str | os.PathLike, text: str | None) -> float | None:
-    text = (text or "").strip()
+def _number(where: str, text: str, delimiter: str) -> float | None:
     if text.lower() in ("", "-", "nan"):
         return None
     try:
-        return float(text)
+        return float(text if delimiter == "," else text.replace(",", "."))
     except ValueError:
-        raise UserError(f"{path}: {text!r} is no number") from None
+        hint = " (decimal commas need semicolons between the cells)" if "," in text else ""
+        raise UserError(f"{where}: {text!r} is no number{hint}") from None

@@ -1,6 +1,5 @@
 """Which prediction belongs to which reference, and both videos frame by frame."""
 
-import csv
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
@@ -10,10 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from lhg_jax.media import read_frames
+from lhg_jax.util.csv_table import read_csv_table, require_utf8
 from lhg_jax.util.errors import UserError
 from lhg_jax.util.names import composed, stem
+from lhg_jax.util.suffixes import VIDEO_FILES
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 # A codec or a resampler may add or drop a frame at the end; more means that the clips do not correspond.
 LENGTH_TOLERANCE = 3  # frames
 MAX_APART_S = 0.2  # of frames that are compared; of 29.97 and 30 frames/s they are 0.1 s apart after 100 s
@@ -63,11 +63,11 @@ def find_pairs(
 
 
 def _annotated(path: Path) -> list[str]:
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    names = [composed(row.get("uuid") or "") for row in rows]
+    table = read_csv_table(path)
+    require_utf8(path, table)
+    columns = [name.lower() for name in table.header]
+    place = columns.index("uuid") if "uuid" in columns else len(columns)
+    names = [composed(cells[place]) if place < len(cells) else "" for _, cells in table.rows]
     if not all(names) or any("/" in name for name in names):
         raise UserError(f"{path}: needs a column 'uuid' with a file name in each row")
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
@@ -80,7 +80,7 @@ def _videos(folder: Path) -> dict[str, Path]:
     """The videos of a folder by name without suffix. Raises `UserError` where two have one name."""
     videos: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name[0] == "." or not path.is_file():
+        if path.suffix.lower() not in VIDEO_FILES or path.name[0] == "." or not path.is_file():
             continue
         if stem(path) in videos:
             raise UserError(f"{folder}: {videos[stem(path)].name} and {path.name} are two videos of one name")

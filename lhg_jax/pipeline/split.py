@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,11 @@ from lhg_jax.pipeline.edit import MotionEdit
 from lhg_jax.pipeline.many import Settings, open_once, reason
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError
+from lhg_jax.util.names import composed, stem
+from lhg_jax.util.suffixes import PICTURE_FILES, SOUND_FILES, VIDEO_FILES
 
-PORTRAITS = (".png", ".jpg", ".jpeg", ".listener.mp4")
-SOUNDS = (".wav", ".flac", ".m4a", ".mp3", ".speaker.mp4")
+PORTRAITS = (*PICTURE_FILES, *(f".listener{suffix}" for suffix in VIDEO_FILES))
+SOUNDS = (*SOUND_FILES, *(f".speaker{suffix}" for suffix in VIDEO_FILES))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,7 @@ def plan(
     for folder in (portraits, sound):
         if folder is not None and not folder.exists():
             raise UserError(f"{folder}: no such file or folder")
+    find_portrait, find_sound = _finder(portraits, PORTRAITS), _finder(sound, SOUNDS)
     return [
         Job(
             data=data,
@@ -81,21 +84,30 @@ def plan(
             folder=output,
             video=video,
             truth=truth,
-            portrait=_find(portraits, name, PORTRAITS) if video else None,
-            sound=_find(sound, name, SOUNDS) if video else None,
+            portrait=find_portrait(name) if video else None,
+            sound=find_sound(name) if video else None,
         )
         for index, name in enumerate(source.metadata.uuids)
     ]
 
 
-def _find(place: Path | None, name: str, endings: tuple[str, ...]) -> Path | None:
-    """The clip's own file in a folder; a file is everybody's. Raises `UserError` where a folder has none."""
+def _finder(place: Path | None, endings: tuple[str, ...]) -> Callable[[str], Path | None]:
+    """Finds a clip's own file in a folder; a file is everybody's. Raises `UserError` where there is none.
+
+    Endings may be written in capital letters, and letters in several pieces (`util.names`).
+    """
     if place is None or place.is_file():
-        return place
-    for ending in endings:
-        if (path := place / f"{name}{ending}").is_file():
-            return path
-    raise UserError(f"{place}: has no file for the clip {name} ({', '.join(name + e for e in endings)})")
+        return lambda name: place
+    paths = (path for path in sorted(place.iterdir()) if path.is_file())
+    files = {stem(path) + path.suffix.lower(): path for path in paths}
+
+    def find(name: str) -> Path:
+        found = (files.get(composed(name + ending)) for ending in endings)
+        if (path := next(filter(None, found), None)) is None:
+            raise UserError(f"{place}: has no file for the clip {name} ({name}{endings[0]} or the like)")
+        return path
+
+    return find
 
 
 def make_safely(settings: Settings, edit: MotionEdit, drawing: DrawOptions, job: Job) -> None:

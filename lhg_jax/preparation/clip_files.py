@@ -6,8 +6,6 @@ from pathlib import Path
 
 from lhg_jax.util.names import stem
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
-SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3")
 COEFFICIENT_SUFFIXES = (".mat", ".npz")
 TRANSCRIPT_SUFFIXES = (".srt", ".vtt", ".json", ".TextGrid")
 

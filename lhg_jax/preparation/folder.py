@@ -4,9 +4,7 @@ from pathlib import Path
 
 from lhg_jax.preparation.clip_files import (
     COEFFICIENT_SUFFIXES,
-    SOUND_SUFFIXES,
     TRANSCRIPT_SUFFIXES,
-    VIDEO_SUFFIXES,
     ClipFiles,
     LeftOut,
     Listing,
@@ -14,6 +12,7 @@ from lhg_jax.preparation.clip_files import (
 )
 from lhg_jax.util.errors import UserError
 from lhg_jax.util.names import stem
+from lhg_jax.util.suffixes import SOUND_FILES, VIDEO_FILES
 
 SPEAKER, LISTENER = ".speaker", ".listener"
 
@@ -34,14 +33,14 @@ def read_folder(root: Path, split: str, coefficients: Path | None) -> Listing:
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
-    videos = _by_stem(root, VIDEO_SUFFIXES)
+    videos = _by_stem(root, VIDEO_FILES)
     _require_one_of_each(root, videos)
     names = sorted(
         {stem.removesuffix(end) for stem in videos for end in (SPEAKER, LISTENER) if stem.endswith(end)}
     )
     if not names:
         raise UserError(f"{root}: holds no NAME.speaker.mp4 and NAME.listener.mp4")
-    sounds, transcripts = _by_stem(root, SOUND_SUFFIXES), _by_stem(root, TRANSCRIPT_SUFFIXES)
+    sounds, transcripts = _by_stem(root, SOUND_FILES), _by_stem(root, TRANSCRIPT_SUFFIXES)
     motions = index_files(coefficients, COEFFICIENT_SUFFIXES)
     clips, left_out = [], []
     for name in names:
@@ -73,5 +72,5 @@ def _require_one_of_each(root: Path, videos: dict[str, Path]) -> None:
     """Raises `UserError` where two videos have one name, so that neither is taken by chance."""
     for path in sorted(root.iterdir()):
         other = videos.get(stem(path), path)
-        if path.suffix.lower() in VIDEO_SUFFIXES and path != other:
+        if path.suffix.lower() in VIDEO_FILES and path != other:
             raise UserError(f"{root}: {path.name} and {other.name} are two videos of one name")

@@ -9,8 +9,8 @@ from typing import Any
 from lhg_jax.preparation.clip_files import TRANSCRIPT_SUFFIXES, LeftOut, index_files
 from lhg_jax.speech.words import Word, read_transcript
 from lhg_jax.util.errors import UserError
+from lhg_jax.util.suffixes import SOUND_FILES
 
-SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")
 MANIFEST = "manifest.jsonl"
 LEAST_TURN_S = 1.0
 
@@ -134,7 +134,7 @@ def _read_ljspeech(root: Path) -> Iterator[Recording | LeftOut]:
 
 def _read_flat(root: Path) -> Iterator[Recording | LeftOut]:
     texts, transcripts = index_files(root, (".txt",)), index_files(root, TRANSCRIPT_SUFFIXES)
-    for name, path in sorted(index_files(root, SOUND_SUFFIXES).items()):
+    for name, path in sorted(index_files(root, SOUND_FILES).items()):
         speaker = name.partition("_")[0]
         try:
             if name in transcripts:

@@ -4,25 +4,23 @@ Both are a folder with `videos/`, `audios/` and annotations; the columns of a .c
 Nothing is read here but the annotations and the names of the files.
 """
 
-import csv
 import hashlib
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from lhg_jax.preparation.clip_files import (
     COEFFICIENT_SUFFIXES,
-    SOUND_SUFFIXES,
     TRANSCRIPT_SUFFIXES,
-    VIDEO_SUFFIXES,
     ClipFiles,
     Index,
     LeftOut,
     Listing,
     index_files,
 )
+from lhg_jax.util.csv_table import read_csv_table
 from lhg_jax.util.errors import UserError
 from lhg_jax.util.names import composed
+from lhg_jax.util.suffixes import SOUND_FILES, VIDEO_FILES
 
 CHALLENGE_COLUMNS = ("video_id", "uuid", "speaker_id", "listener_id")
 FULL_COLUMNS = ("audio", "listener", "speaker", "listener_id", "speaker_id", "data_split")
@@ -65,8 +63,9 @@ def read_vico(
     if (root / "listening_head").is_dir():
         root = root / "listening_head"
     reader = _Reader(root, coefficients, transcripts, SPLITS | dict(split_names))
-    tables = [(path, *_read_table(path)) for path in sorted(root.glob("*.csv"))]
-    for path, header, rows in tables:
+    tables = [(path, read_csv_table(path)) for path in sorted(root.glob("*.csv"))]
+    for path, table in tables:
+        header, rows = table.header, table.rows
         if set(CHALLENGE_COLUMNS) <= set(header):
             reader.read(path, header, rows, reader.challenge_clip)
         elif set(FULL_COLUMNS) <= set(header):
@@ -85,8 +84,8 @@ class _Reader:
     def __init__(
         self, root: Path, coefficients: Path | None, transcripts: Path | None, split_names: Mapping[str, str]
     ):
-        self.videos = index_files(root / "videos", VIDEO_SUFFIXES)
-        self.sounds = index_files(root / "audios", SOUND_SUFFIXES)
+        self.videos = index_files(root / "videos", VIDEO_FILES)
+        self.sounds = index_files(root / "audios", SOUND_FILES)
         self.coefficients = index_files(coefficients, COEFFICIENT_SUFFIXES)
         self.transcripts = index_files(transcripts, TRANSCRIPT_SUFFIXES)
         self.split_names = split_names
@@ -122,8 +121,8 @@ class _Reader:
 
     def full_clip(self, _: Path, row: Mapping[str, str]) -> ClipFiles:
         """Three names of files; the uuid is a hash of them (`convert.py` draws it at random)."""
-        speaker, listener = (_stem(row[name], VIDEO_SUFFIXES) for name in ("speaker", "listener"))
-        sound = _stem(row["audio"], SOUND_SUFFIXES)
+        speaker, listener = (_stem(row[name], VIDEO_FILES) for name in ("speaker", "listener"))
+        sound = _stem(row["audio"], SOUND_FILES)
         uuid = hashlib.sha256("\n".join((listener, speaker, sound)).encode()).hexdigest()[:12]
         video_id = sound.rsplit("_", 2)[0]
         return self._clip(uuid, row, self._split(row["data_split"]), video_id, (speaker, listener, sound))
@@ -165,14 +164,6 @@ class _Reader:
                 f"unknown split {name!r} (known: {', '.join(self.split_names)}; "
                 f"a csv's name is its split; --splits {name} train takes it for the training set)"
             ) from None
-
-
-def _read_table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Header and (line number, cells) of a .csv in UTF-8; bytes of another encoding survive as surrogates."""
-    text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [cell.strip() for cell in next(reader, [])]
-    return header, ((reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells))
 
 
 def _row(header: list[str], cells: list[str]) -> dict[str, str]:

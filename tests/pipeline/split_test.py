@@ -13,7 +13,7 @@ from lhg_jax import demo, media, predict
 from lhg_jax.listener_checkpoint import load_listener
 from lhg_jax.motion import LANDMARK, TDDFA, load_motion
 from lhg_jax.pipeline import split
-from lhg_jax.util.errors import run_cli
+from lhg_jax.util.errors import UserError, run_cli
 
 FRAMES = (14, 10, 6)
 
@@ -64,8 +64,8 @@ def test_videos_for_evaluate(folder, tmp_path, monkeypatch):
     portraits.mkdir()
     sounds.mkdir()
     for name in names(folder):
-        skimage.io.imsave(portraits / f"{name}.png", demo.portrait()[::2, ::2], check_contrast=False)
-        media.write_audio(sounds / f"{name}.wav", voice(0.5), 16000)
+        skimage.io.imsave(portraits / f"{name}.PNG", demo.portrait()[::2, ::2], check_contrast=False)
+        media.write_audio(sounds / f"{name}.Flac", voice(0.5), 16000)
     run(
         monkeypatch, folder, out, "--video", "--truth", "--portraits", portraits, "--sound", sounds,
         "--pose-scale", 0.5,
@@ -74,6 +74,16 @@ def test_videos_for_evaluate(folder, tmp_path, monkeypatch):
         for path in (out / f"{name}.listener.mp4", out / f"truth/{name}.listener.mp4"):
             info = media.probe(path)
             assert (info.frames, info.height, info.has_audio) == (frames, 176, True)
+
+
+def test_files_are_found_however_they_are_written(tmp_path):
+    for name in ("cafe\u0301.WebP", "b.listener.MKV", "b.txt"):
+        (tmp_path / name).touch()
+    find = split._finder(tmp_path, split.PORTRAITS)
+    assert find("caf\u00e9") == tmp_path / "cafe\u0301.WebP" and find("b") == tmp_path / "b.listener.MKV"
+    with pytest.raises(UserError, match="has no file for the clip c"):
+        find("c")
+    assert split._finder(tmp_path / "b.txt", split.PORTRAITS)("anybody") == tmp_path / "b.txt"
 
 
 def test_a_clip_that_cannot_be_drawn_is_named(folder, tmp_path, monkeypatch, capsys):

@@ -33,6 +33,14 @@ def test_names_make_pairs(tmp_path):
     assert listing.left_out == [LeftOut("b", "b.listener.mp4 is missing")]
 
 
+@pytest.mark.parametrize(("video", "sound"), [(".ts", ".opus"), (".m4v", ".AIFF"), (".wmv", ".caf")])
+def test_videos_and_sounds_of_any_kind(tmp_path, video, sound):
+    for name in (f"a.speaker{video}", f"a.listener{video}", f"a{sound}"):
+        (tmp_path / name).touch()
+    [clip] = read_folder(tmp_path, "train", None).clips
+    assert clip.speaker == tmp_path / f"a.speaker{video}" and clip.sound == tmp_path / f"a{sound}"
+
+
 def test_folders_without_pairs(tmp_path):
     with pytest.raises(UserError, match=r"holds no NAME.speaker.mp4"):
         read_folder(tmp_path, "train", None)
