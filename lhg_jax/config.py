@@ -262,8 +262,12 @@ def run_config(name: str | os.PathLike) -> dict[str, Any]:
     path = find_config(name)
     try:
         return runpy.run_path(str(path))
-    except (SyntaxError, NameError, TypeError, ImportError) as error:
-        raise UserError(f"{path}: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # of whatever kind: it is the user's program
+        reason = " ".join(f"{error}".split()) or "no reason given"
+        kind = "" if isinstance(error, SyntaxError | NameError | TypeError) else f"{type(error).__name__}: "
+        raise UserError(f"{path}: {kind}{reason}") from error
 
 
 def to_json(config: TrainConfig) -> str:

@@ -77,6 +77,14 @@ def test_files_that_are_no_configs(tmp_path):
     (tmp_path / "x.py").write_text("config = Train(")
     with pytest.raises(UserError, match=r"x.py: '\(' was never closed"):
         configuration.load_config(tmp_path / "x.py")
+    for text, words in [
+        ("1 / 0", "ZeroDivisionError: division by zero"), ("{}[3]", "KeyError: 3"),
+        ("raise OSError", "no reason"),
+        ("x = '\0'", "null bytes"), ("import nothing_of_that_name", "No module named"),
+    ]:  # fmt: skip
+        (tmp_path / "x.py").write_text(text)
+        with pytest.raises(UserError, match=f"x.py: .*{words}"):
+            configuration.load_config(tmp_path / "x.py")
     with pytest.raises(UserError, match=r"--config is missing \(a file, or one of ablation_causal,"):
         train_command.parse_command_line(["--workdir", "w"])
 

@@ -120,6 +120,20 @@ def make_onnx(folder: Path) -> list[Path]:
     return [folder / "a.onnx"]
 
 
+def make_config(folder: Path) -> list[Path]:
+    from lhg_jax.config import find_config
+
+    return [Path(shutil.copy(find_config(name), folder)) for name in ("demo", "lhg_base")]
+
+
+def make_prepared(folder: Path) -> list[Path]:
+    """A folder of clips; one of its files is damaged."""
+    from clip_folder import make_folder
+
+    make_folder(folder / "clips")
+    return sorted(path for path in (folder / "clips").iterdir() if not path.name.startswith("."))
+
+
 def read_media(path: Path) -> None:
     from lhg_jax import media
 
@@ -177,6 +191,22 @@ def read_network(path: Path) -> None:
     stage(x=np.ones((2, 4), np.float32))
 
 
+def read_config(path: Path) -> None:
+    from lhg_jax.config import load_config
+
+    load_config(path)
+
+
+def read_prepared(path: Path) -> None:
+    from lhg_jax.data.pipeline import crop
+    from lhg_jax.data.records import open_source
+
+    source = open_source(path.parent)
+    assert source.features and source.fingerprint
+    for index in range(len(source)):
+        source.info(index), crop(source[index], 0, 6)
+
+
 KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], None]]] = {
     "video": (make_video, read_media),
     "sound": (make_sound, read_media),
@@ -187,6 +217,8 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], None]]] = 
     "mat": (make_mat, read_motion),
     "safetensors": (make_safetensors, read_listener),
     "onnx": (make_onnx, read_network),
+    "config": (make_config, read_config),
+    "prepared": (make_prepared, read_prepared),
 }
 
 
@@ -225,14 +257,17 @@ def main(kind: str, seed: int, count: int, folder: Path) -> None:
         path, other = (valid[i] for i in rng.integers(len(valid), size=2))
         place = folder / str(number)
         place.mkdir()
-        target = place / path.name
+        target = place / path.relative_to(folder / "valid")
+        if target.parent != place:  # a folder is read as a whole
+            shutil.copytree(path.parent, target.parent)
         target.write_bytes(damaged(path.read_bytes(), other.read_bytes(), rng))
         print(json.dumps({"number": number, "file": path.name, "begins": True}), flush=True)
         start, verdict = time.perf_counter(), "read"
         try:
             read(target)
         except UserError as error:
-            verdict = "error" if str(target) in str(error) and "\n" not in str(error) else f"message: {error}"
+            named = str(target if target.parent == place else target.parent)
+            verdict = "error" if named in str(error) and "\n" not in str(error) else f"message: {error}"
         except Exception as error:
             verdict = f"{type(error).__name__}: {error}"
         line = {
@@ -241,7 +276,11 @@ def main(kind: str, seed: int, count: int, folder: Path) -> None:
             "verdict": verdict,
             "seconds": time.perf_counter() - start,
             "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "left": sorted(p.name for p in place.iterdir() if p.name not in (path.name, "out.mp4")),
+            "left": sorted(
+                p.name
+                for p in place.iterdir()
+                if p.name not in (target.relative_to(place).parts[0], "out.mp4")
+            ),
         }
         print(json.dumps(line), flush=True)
         if verdict in ("read", "error"):

@@ -1,11 +1,12 @@
 """Folders of clips: ArrayRecord shards and a metadata.json that says what is in them; also a TFDS dataset."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lhg_jax.contract import Example, FeatureSpec
 from lhg_jax.data.schema import ClipInfo, decode, decode_info, presumed_features
 from lhg_jax.motion import FRAME_RATE, SPACES, CoefficientSpace
 from lhg_jax.util.atomic import replacing
-from lhg_jax.util.errors import MissingExtraError, UserError
+from lhg_jax.util.errors import MissingExtraError, UserError, about
 
 METADATA = "metadata.json"
 
@@ -127,19 +128,35 @@ def read_metadata(folder: str | os.PathLike) -> dict[str, Metadata]:
         raise UserError(
             f"{folder}: no prepared clips here (write them with python -m lhg_jax.prepare)"
         ) from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{folder}/{METADATA}: cannot be read ({error}; prepare the data again, into a new folder)"
         ) from error
     for split in splits.values():
         if split.space not in SPACES:
             raise UserError(f"{folder}: unknown coefficient space {split.space!r}")
+        if not len(split.mean) == len(split.std) == SPACES[split.space].size:
+            raise UserError(f"{folder}/{METADATA}: mean and std do not fit the space {split.space!r}")
     return splits
 
 
 def _metadata(split: dict[str, Any]) -> Metadata:
+    """Raises ValueError, TypeError or AttributeError for anything that `write_metadata` did not write."""
     features = split.pop("features", None)
-    return Metadata(**split, features=FeatureSpec(**features) if features else None)
+    found = Metadata(**split, features=FeatureSpec(**features) if features else None)
+    lists: list[tuple[list[Any], type | tuple[type, ...]]] = [
+        (found.frames, int), (found.uuids, str), (found.keys, str), (found.shards, str),
+        (found.mean, (int, float)), (found.std, (int, float)),
+    ]  # fmt: skip
+    if not all(
+        isinstance(values, list) and all(isinstance(x, kind) for x in values) for values, kind in lists
+    ):
+        raise TypeError("a list holds something else than it should")
+    if not len(found.frames) == len(found.uuids) == len(found.keys):
+        raise ValueError("frames, uuids and keys are not of one length")
+    if any(os.path.basename(name) != name or not name or "\0" in name for name in found.shards):
+        raise ValueError("the name of a shard is none")
+    return found
 
 
 class RecordSource:
@@ -153,7 +170,8 @@ class RecordSource:
         for path in paths:
             if not Path(path).is_file():
                 raise UserError(f"{path}: shard is missing (prepare the data again)")
-        self._records = _data_source()(paths)
+        with self._errors():
+            self._records = _data_source()(paths)
         if len(self._records) != len(metadata.uuids):
             raise UserError(
                 f"{folder}: {len(self._records)} clips, but {METADATA} lists {len(metadata.uuids)}"
@@ -180,15 +198,30 @@ class RecordSource:
 
     def __getitem__(self, index: int) -> Example:
         """In the precision of the disk: `pipeline.crop` makes float32 of what it cuts out."""
-        return decode(self._records[int(index)], int(index))
+        with self._errors():
+            return decode(self._records[int(index)], int(index))
 
     def info(self, index: int) -> ClipInfo:
         """Who and what a clip is."""
-        return decode_info(self._records[int(index)], int(index))
+        with self._errors():
+            return decode_info(self._records[int(index)], int(index))
 
     def record(self, index: int) -> bytes:
         """The bytes of a clip."""
-        return self._records[int(index)]
+        with self._errors():
+            return self._records[int(index)]
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Damaged shards and clips as errors that name the folder."""
+        try:
+            with about(self.folder):
+                yield
+        except (ValueError, RuntimeError) as error:  # of ArrayRecord
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{self.folder}: a shard is damaged: {reason} (prepare the data again)"
+            ) from error
 
 
 def open_source(path: str | os.PathLike) -> RecordSource:

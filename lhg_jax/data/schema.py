@@ -136,11 +136,23 @@ def decode(record: bytes, index: int) -> Example:
             arrays = _modern({new: _array(feature, old, new) for old, new in OLD_NAMES.items()})
         else:
             arrays = {name: _array(feature, name, name) for name in DTYPES}
+        _require_one_length(arrays)
     except (IndexError, ValueError) as error:
         raise UserError(f"record {index} is damaged: {error} (prepare the data again)") from error
     own = {name: arrays.pop(name) for name in OF_EXAMPLE}
     in_clip = np.ones(len(arrays["word_index"]), bool)
     return Example(SpeakerFeatures(**arrays, in_clip=in_clip), index=np.int32(index), **own)
+
+
+def _require_one_length(arrays: dict[str, np.ndarray]) -> None:
+    """Raises ValueError unless what has a row for each frame has as many, and words are in their table."""
+    frames = len(arrays["word_index"])
+    for name in (name for name in DTYPES if name not in ("log_mel", "word_table", "style")):
+        if len(arrays[name]) != frames:
+            raise ValueError(f"{name} has {len(arrays[name])} rows for {frames} frames")
+    words = arrays["word_index"]
+    if words.min(initial=0) < 0 or words.max(initial=0) >= len(arrays["word_table"]):
+        raise ValueError("words are not in their table")
 
 
 def _modern(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -152,7 +164,10 @@ def _modern(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def decode_info(record: bytes, index: int) -> ClipInfo:
     """Who and what the clip in a record is. Raises as `decode` does."""
     feature = _parse(record, index)
-    return ClipInfo(**{n: feature[n].bytes_list.value[0].decode() for n in TEXTS if n in feature})
+    try:
+        return ClipInfo(**{n: feature[n].bytes_list.value[0].decode() for n in TEXTS if n in feature})
+    except (IndexError, ValueError) as error:
+        raise UserError(f"record {index} is damaged: {error} (prepare the data again)") from error
 
 
 def feature_spec(example: Example, info: ClipInfo) -> FeatureSpec:

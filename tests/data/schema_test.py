@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -106,8 +107,59 @@ def test_metadata_of_other_length_is_refused(tmp_path):
     metadata = records.read_metadata(tmp_path)["train"]
     longer = dataclasses.replace(metadata, uuids=[*metadata.uuids, "b"])
     records.write_metadata(tmp_path, {"train": longer})
+    with pytest.raises(UserError, match="frames, uuids and keys are not of one length"):
+        records.open_source(tmp_path)
+    longer = dataclasses.replace(longer, frames=[*metadata.frames, 3], keys=[*metadata.keys, "x"])
+    records.write_metadata(tmp_path, {"train": longer})
     with pytest.raises(UserError, match=r"3 clips, but metadata.json lists 4"):
         records.open_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frames": ["9", "12", "7"]}, {"uuids": "abc"}, {"shards": [1]}, {"shards": ["../x"]},
+        {"mean": [0.0]},
+        {"std": None}, {"keys": {}}, {"features": 3}, {"space": "moon"},
+    ],
+)  # fmt: skip
+def test_metadata_that_nobody_wrote_is_named(tmp_path, change):
+    make_folder(tmp_path)
+    contents = json.loads((tmp_path / "metadata.json").read_text())
+    contents["train"] |= change
+    (tmp_path / "metadata.json").write_text(json.dumps(contents))
+    with pytest.raises(UserError, match=str(tmp_path)):
+        records.open_source(tmp_path)
+
+
+def test_damaged_shards_are_named(tmp_path):
+    """Whatever is flipped in a shard: the clip is read, or the error names the folder."""
+    make_folder(tmp_path)
+    path, rng, errors = tmp_path / shard_name("test", "train", 0, 2), np.random.default_rng(0), 0
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    for _ in range(30):
+        damaged = whole.copy()
+        damaged[rng.integers(len(whole), size=3)] ^= np.uint8(1 << rng.integers(8))
+        path.write_bytes(damaged.tobytes())
+        try:
+            source = records.open_source(tmp_path)
+            for index in range(len(source)):
+                source[index], source.info(index)
+        except UserError as error:
+            errors += 1
+            assert str(error).startswith(str(tmp_path)) and "\n" not in str(error)
+    assert errors > 3
+
+
+def test_arrays_of_unequal_length_are_damage():
+    example = random_example(np.random.default_rng(0), 6)
+    shorter = example.replace(listener_seen=example.listener_seen[:4])
+    with pytest.raises(UserError, match="record 2 is damaged: listener_seen has 4 rows for 6 frames"):
+        decode(encode(shorter, ClipInfo("a")), 2)
+    words = np.full(6, len(example.features.word_table), np.int32)
+    beyond = example.replace(features=example.features.replace(word_index=words))
+    with pytest.raises(UserError, match="words are not in their table"):
+        decode(encode(beyond, ClipInfo("a")), 2)
 
 
 def test_failed_shard_leaves_nothing(tmp_path):
