@@ -134,7 +134,10 @@ def _departs(stamp_s: float | None, counted_s: float) -> bool:
 def _samples(frames: list[Any]) -> Block:
     # Interleaved, because planar arrays stop at eight channels.
     blocks = [frame.to_ndarray().reshape(-1, frame.layout.nb_channels) for frame in frames]
-    return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
+    # Files of floats may hold numbers that are none: one of them would spoil all features.
+    return (
+        np.nan_to_num(np.concatenate(blocks), posinf=1, neginf=-1) if blocks else np.zeros((0, 1), np.float32)
+    )
 
 
 def audio_frames(blocks: Iterable[Block], sample_rate: int) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lhg_jax.speech.cues import Cue, TranscriptError
 
-_TIME = r"(?:(\d+):)?(\d\d?):(\d\d?)[,.](\d{1,3})"
+_TIME = r"(?:(\d+):)?(\d\d?):(\d\d?)(?:[,.](\d{1,9}))?"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?$")
 _STAMP = re.compile(rf"<{_TIME}>")  # of a word, within a line of WebVTT
 _TAG = re.compile(r"</?[a-z\d][^>]*>|\{\\[^}]*\}", re.IGNORECASE)  # <i>, <v Speaker>, <00:01.000>, {\an8}
@@ -67,6 +67,8 @@ def _body(lines: list[str], is_last: bool) -> list[str]:
     blank = [number for number, line in enumerate(lines) if not line.strip()]
     if blank and not is_last:
         return lines[: blank[-1]]  # what follows is the number or the name of the next one
+    if lines and not is_last and lines[-1].strip().isdigit():
+        return lines[:-1]  # no empty line at all: the number of the next one
     return lines
 
 
@@ -106,5 +108,5 @@ def _plain(line: str) -> str:
     return html.unescape(_TAG.sub("", line)).strip()
 
 
-def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
-    return 3600 * int(hours or 0) + 60 * int(minutes) + int(seconds) + float(f"0.{fraction}")
+def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str | None) -> float:
+    return 3600 * int(hours or 0) + 60 * int(minutes) + int(seconds) + float(f"0.{fraction or 0}")

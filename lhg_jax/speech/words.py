@@ -81,13 +81,13 @@ def _encoding(data: bytes) -> str:
 
 
 def misfit(words: list[Word], clip_s: float) -> str | None:
-    """What to tell the user where no word falls into a clip of that length (s), else None."""
-    if not words or any(word.start_s < clip_s for word in words):
+    """What to tell the user where most words fall outside of a clip of that length (s), else None."""
+    inside = sum(word.start_s < clip_s for word in words)
+    if 2 * inside >= len(words):
         return None
     first_s, last_s = words[0].start_s, max(word.end_s for word in words)
-    message = (
-        f"none of its words falls into the clip of {clip_s:.1f} s: they run from {first_s:g} to {last_s:g} s"
-    )
+    count = f"only {inside} of its {len(words)} words fall" if inside else "none of its words falls"
+    message = f"{count} into the clip of {clip_s:.1f} s: they run from {first_s:g} to {last_s:g} s"
     return message + " (are they milliseconds?)" if last_s / 1000 <= 1.5 * clip_s else message
 
 

@@ -25,6 +25,22 @@ def test_audio_files_keep_their_time(tmp_path, suffix, tolerance, rate):
     assert np.sqrt(np.mean((back[2000:18000] - wave[2000:18000]) ** 2)) < tolerance
 
 
+def test_numbers_that_are_none_are_silence(tmp_path):
+    """Files of floats may hold NaN; one would spoil all features."""
+    wave = make_wave(0.5, 16000)
+    wave[0, 100:110], wave[0, 200], wave[0, 300] = np.nan, np.inf, -np.inf
+    path = tmp_path / "a.wav"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("pcm_f32le", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(wave, "flt", "mono")
+        frame.sample_rate, frame.pts = 16000, 0
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    back = media.read_audio(path)
+    assert not back[100:110].any() and (back[200], back[300]) == (1, -1)
+    np.testing.assert_allclose(back[301:], wave[0, 301:], atol=1e-6)
+
+
 @pytest.mark.parametrize("layout", ["mono", "stereo", "5.1", "7.1"])
 @pytest.mark.parametrize(
     "codec,rate", [("pcm_s16le", 8000), ("pcm_f32le", 22050), ("pcm_s32le", 96000), ("flac", 44100)]

@@ -148,7 +148,7 @@ def test_letters_beyond_ascii(tmp_path):
     [
         ("a.txt", "hello", "unknown kind of transcript"),
         ("a.srt", "hello there\n", "line 1: no cue"),
-        ("a.srt", "1\n00:00:01 --> 00:00:02,000\nhi\n", "line 2: not a timing"),
+        ("a.srt", "1\n00:00:01; --> 00:00:02,000\nhi\n", "line 2: not a timing"),
         ("a.srt", "1\n00:00:03,000 --> 00:00:02,000\nhi\n", "line 2: times 3 to 2 s"),
         ("a.vtt", b"WEBVTT\n\n00:01.000 --> 00:02.000\n\xff\xfa\n", r"not UTF-8 text \(byte 32\)"),
         ("a.json", '[\n{"word": ]', "line 2: not JSON"),
@@ -227,6 +227,21 @@ def test_captions_parted_by_lines_of_blanks(tmp_path):
     assert [w.text for w in read_transcript(write(tmp_path, "a.srt", text))] == ["ab", "c", "d"]
 
 
+def test_captions_without_empty_lines_and_with_other_fractions(tmp_path):
+    text = (
+        "1\n00:00:00 --> 00:00:01.250000\nab 7\n2\n00:00:01,5-->00:00:02,000000000\n12\nc\n"
+        "3\n0:2:0 --> 0:2:1\n4\n"
+    )
+    words = [(word.text, word.start_s) for word in read_transcript(write(tmp_path, "a.srt", text))]
+    assert words == [
+        ("ab", 0),
+        ("7", pytest.approx(1.25 * 2 / 3)),
+        ("12", 1.5),
+        ("c", pytest.approx(1.5 + 1 / 3)),
+        ("4", 120),
+    ]
+
+
 @pytest.mark.parametrize("suffix", ["srt", "vtt"])
 def test_entities_and_tags(tmp_path, suffix):
     text = "00:00:00.000 --> 00:00:04.000\n<v Ann>A &amp; B <i>&lt;c&gt;</i>&nbsp;it&#39;s 3 < 4\n"
@@ -259,6 +274,12 @@ def test_words_outside_the_clip_are_worth_a_word():
     )
     assert "milliseconds" not in misfit([Word("a", 3600.0, 3602.0)], 2.4)
     assert misfit(words, 100.1) is None and misfit([], 1.0) is None
+    milliseconds = [Word("a", 1000.0 * start, 1000.0 * start + 400) for start in range(6)]
+    assert misfit(milliseconds, 6.0) == (
+        "only 1 of its 6 words fall into the clip of 6.0 s: they run from 0 to 5400 s "
+        "(are they milliseconds?)"
+    )
+    assert misfit([Word("a", start / 2, start / 2 + 0.4) for start in range(6)], 1.5) is None
 
 
 def test_missing_file_and_folder(tmp_path):
