@@ -1,12 +1,20 @@
 import dataclasses
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from lhg_jax import doctor
 from lhg_jax.util.errors import UserError
 
+HEARING = """
+import numpy as np
+import lhg_jax
+lhg_jax.Pipeline().extract(lhg_jax.Clip(np.zeros(8000, np.float32)))
+"""
 CHOICES = ("mesh", "pirenderer", "faceshop", "deep3d", "rvrt")
 
 
@@ -83,3 +91,19 @@ def test_exported_stages_without_onnx(tmp_path, monkeypatch):
 def test_folder_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match="none: no such folder"):
         doctor.report(tmp_path / "none")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["-m", "lhg_jax.doctor"], ["-c", HEARING]])
+def test_a_user_whom_the_system_does_not_know(command, tmp_path):
+    """Containers run with a number for which there is no name and no home."""
+    (tmp_path / "sitecustomize.py").write_text("import os\nos.getuid = os.geteuid = lambda: 54321\n")
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")
+    }
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(Path(doctor.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["sitecustomize.py"]

@@ -5,6 +5,7 @@ once with a limit on the size of files, which acts like a full disk.
 """
 
 import itertools
+import json
 import resource
 import sys
 from collections.abc import Callable
@@ -42,6 +43,27 @@ def write_weights(path: Path, version: int) -> None:
     save_weights(path, {"a": np.full(50_000, version, np.float32)}, {"version": str(version)})
 
 
+def write_blendshapes(path: Path, version: int) -> None:
+    from lhg_jax.live_link import write_live_link
+    from lhg_jax.motion import LANDMARK, Motion
+
+    frames = 200 + version % 7
+    motion = Motion(LANDMARK, np.zeros((frames, LANDMARK.size), np.float32))
+    write_live_link(path, motion, np.arange(frames) / 30, frames / 30)
+
+
+def write_clips(path: Path, version: int) -> None:
+    from lhg_jax.data.records import write_shard
+
+    write_shard(path, [bytes([version % 256]) * 30_000] * 3)
+
+
+def write_json(path: Path, version: int) -> None:
+    from lhg_jax.metrics.cache import write_json as write
+
+    write(path, {"version": version, "values": [float(version)] * 5000})
+
+
 def write_text(path: Path, version: int) -> None:
     from lhg_jax.util.atomic import replacing
 
@@ -74,6 +96,23 @@ def read_weights(path: Path) -> None:
     assert (tree["a"] == int(metadata["version"])).all()
 
 
+def read_blendshapes(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) > 200 and len({line.count(",") for line in lines}) == 1
+
+
+def read_clips(path: Path) -> None:
+    from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+    records = ArrayRecordDataSource([str(path)])
+    assert len({records[index] for index in range(3)}) == 1 and len(records[0]) == 30_000
+
+
+def read_json(path: Path) -> None:
+    found = json.loads(path.read_text())
+    assert found["values"] == [found["version"]] * 5000
+
+
 def read_text(path: Path) -> None:
     words = path.read_text().split()
     assert len(words) == 20_000 and len(set(words)) == 1
@@ -84,6 +123,9 @@ KINDS: dict[str, tuple[Callable[[Path, int], None], Callable[[Path], None]]] = {
     "out.wav": (write_sound, read_sound),
     "out.npz": (write_motion, read_motion),
     "out.safetensors": (write_weights, read_weights),
+    "out.csv": (write_blendshapes, read_blendshapes),
+    "out.array_record-00000-of-00001": (write_clips, read_clips),
+    "out.json": (write_json, read_json),
     "out.html": (write_text, read_text),
 }
 

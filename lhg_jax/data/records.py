@@ -102,14 +102,29 @@ def write_shard(path: str | os.PathLike, records: Iterable[bytes]) -> None:
     """Writes records (`schema.encode`) to an ArrayRecord file, which gets its name only when it is complete.
 
     A clip is one uncompressed record: crops are read at random, and half-precision features hardly compress.
+    Raises `UserError` where it cannot be written, also for a full disk.
     """
     with replacing(path) as temporary:
         writer = _array_record().ArrayRecordWriter(str(temporary), "group_size:1,uncompressed")
         try:
             for record in records:
-                writer.write(record)
-        finally:
+                with _write_errors(path):
+                    writer.write(record)
+        except BaseException:
+            with contextlib.suppress(RuntimeError):
+                writer.close()
+            raise
+        with _write_errors(path):
             writer.close()
+
+
+@contextlib.contextmanager
+def _write_errors(path: str | os.PathLike) -> Iterator[None]:
+    """What ArrayRecord raises as an error of ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise UserError(f"{path}: cannot be written ({str(error).partition(';')[0]})") from error
 
 
 def write_metadata(folder: str | os.PathLike, splits: dict[str, Metadata]) -> None:

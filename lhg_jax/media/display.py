@@ -10,6 +10,9 @@ from lhg_jax.media import libav
 Image = UInt8[np.ndarray, "height width 3"]
 
 HDR_TRANSFERS = (16, 18)  # PQ (SMPTE ST 2084) and HLG (ARIB STD-B67) in H.264's numbering
+# Colour matrices that FFmpeg's scaler refuses, and what players take in their place: that of BT.2020 for its
+# rarer forms (constant luminance, ICtCp), none for the others.
+REFUSED_MATRICES = {8: 2, 10: 9, 11: 2, 12: 2, 13: 2, 14: 9}
 
 
 class Display:
@@ -28,6 +31,7 @@ class Display:
 
     def _rgb(self, frame: Any) -> Image:
         width, height = square_pixels(frame.width, frame.height, self._stream.sample_aspect_ratio)
+        frame.colorspace = REFUSED_MATRICES.get(frame.colorspace, frame.colorspace)
         if frame.color_trc in HDR_TRANSFERS:
             frame = self._to_bt709(frame)
         return frame.to_ndarray(format="rgb24", width=width, height=height)

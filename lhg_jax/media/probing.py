@@ -54,9 +54,10 @@ def probe(path: str | os.PathLike) -> MediaInfo:
         video, audio = libav.video_stream(container), libav.audio_stream(container)
         if video is None and audio is None:
             raise UserError(f"{path}: holds neither video nor sound")
-        header_s = container.duration / libav.av.time_base if container.duration else None
+        zero_s = read_clock(path).zero_s
+        header_s = _header_s(container, zero_s)
         # `duration` counts from the earliest stream, the clock from its zero.
-        start_s = (container.start_time or 0) / libav.av.time_base - read_clock(path).zero_s
+        start_s = (container.start_time or 0) / libav.av.time_base - zero_s
         is_guess = _is_guess(container, audio)
         rate, channels = (audio.rate, audio.channels) if audio is not None else (0, 0)
     if video is None:
@@ -70,6 +71,16 @@ def probe(path: str | os.PathLike) -> MediaInfo:
         str(path), True, audio is not None, width, height, frames / span_s, frames, duration_s, timing.end_s,
         rate, channels,
     )  # fmt: skip
+
+
+def _header_s(container: Any, zero_s: float) -> float | None:
+    """How long the header says the file is, from its earliest stream on; None where it does not say."""
+    if not container.duration:
+        return None
+    header_s = container.duration / libav.av.time_base
+    # FFmpeg's Matroska files give the time of their end instead: hours, in a piece of a long recording.
+    counts_from_0 = container.format.name.startswith("matroska") and header_s > zero_s
+    return header_s - zero_s if counts_from_0 else header_s
 
 
 def _is_guess(container: Any, audio: Any) -> bool:

@@ -23,6 +23,7 @@ ENCODER_OPTIONS = {"libx264": {"crf": "18", "preset": "veryfast", "bf": "0"}}
 # Ticks/s tried in turn until all time stamps are whole; film and television rates first.
 TIME_SCALES = (30_000, 24_000, 90_000, 60_000, 1_000, 12_800, 15_360, 44_100, 48_000)
 FINE_TIME_SCALE = 1_000_000  # ticks/s where none of them fits: rounds by half a microsecond at most
+LARGEST = 36_864  # blocks of 16 x 16 pixels in a picture of level 5.2, the highest that most players take
 DEFAULT_FRAME_S = 1 / 25  # how long a single frame of unknown duration lasts, seconds
 ITU709 = 1  # colour matrix, primaries and transfer in H.264's numbering; said in the file
 
@@ -148,6 +149,10 @@ class VideoWriter:
         name, (height, width, _) = video_encoder(), self._shape
         if name != ENCODERS[0]:
             logging.getLogger(__name__).warning("libx264 is missing: %s is written by %s", self.path, name)
+        if -(-width // 16) * -(-height // 16) > LARGEST:
+            logging.getLogger(__name__).warning(
+                "%s: few players show pictures of %d x %d pixels", self.path, width, height
+            )
         span_s = float(self._bounds_s[-1] - self._bounds_s[0])
         rate = Fraction((len(self._ticks) - 1) / span_s).limit_denominator(1001)
         stream = self._output.add_stream(name, rate=rate, options=ENCODER_OPTIONS.get(name, {}))

@@ -9,6 +9,7 @@ import numpy as np
 from lhg_jax import faces
 from lhg_jax.contract import SpeakerFeatures
 from lhg_jax.faces.precomputed import at_video_rate, read_coefficients
+from lhg_jax.media import SAMPLE_RATE
 from lhg_jax.motion import FRAME_RATE, CoefficientSpace, Motion, require_same_space
 from lhg_jax.pipeline.source import AnyPath, FileSource, Source
 from lhg_jax.pipeline.stages import Stages
@@ -18,6 +19,8 @@ from lhg_jax.speech.words import Word, misfit
 from lhg_jax.util.errors import about
 
 log = logging.getLogger(__name__)
+# Sound and video whose lengths differ by more, in seconds and in parts, are worth a word.
+UNEQUAL_S, UNEQUAL_PART = 0.5, 0.02
 
 
 def hear(
@@ -26,6 +29,8 @@ def hear(
     """Sound and words. The wave is let go of before the video is read: memory is for one of them."""
     with stages.stage("sound"):
         wave = source.wave()
+    if message := unequal(len(wave) / SAMPLE_RATE, source):
+        log.warning("%s: %s", source.name, message)
     words = source.words()
     if words and (message := misfit(words, source.timeline.end_s)):
         log.warning("%s: %s", source.transcript_name, message)
@@ -36,6 +41,20 @@ def hear(
             words = recognise(wave)
     with stages.stage("speech features"):
         return extract_speech(wave, source.timeline.model_frames, words, encoder)
+
+
+def unequal(sound_s: float, source: Source) -> str | None:
+    """What to tell the user where sound and video are of different lengths, else None."""
+    video_s = source.timeline.end_s
+    apart_s = sound_s - video_s
+    if not source.has_video or abs(apart_s) < max(UNEQUAL_S, UNEQUAL_PART * video_s):
+        return None
+    if apart_s < 0:
+        return f"{sound_s:.1f} s of sound for {video_s:.1f} s of video: the rest is silence"
+    return (
+        f"{sound_s:.1f} s of sound for {video_s:.1f} s of video: the listener ends with the video "
+        "(sound alone, by --audio, is heard to its end)"
+    )
 
 
 def watch(source: Source, tracker: faces.Tracker, stages: Stages) -> Motion:

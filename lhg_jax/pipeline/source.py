@@ -1,6 +1,7 @@
 """What there is of a speaker: files, or arrays. Both are read in the same way."""
 
 import dataclasses
+import logging
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,9 @@ from lhg_jax.media import Frame
 from lhg_jax.pipeline.timeline import Timeline
 from lhg_jax.speech.words import Word, read_transcript
 from lhg_jax.util.errors import UserError
+
+log = logging.getLogger(__name__)
+SLIDES_FPS = 8.0  # video slower than this (frames/s) is a row of stills
 
 
 @runtime_checkable
@@ -121,6 +125,11 @@ class FileSource:
         self.key = fingerprint(speaker, audio, transcript)
         if self.info:
             self.timeline = Timeline(media.frame_times(self.path), self.info.video_end_s)
+            if self.info.frames > 1 and self.info.fps < SLIDES_FPS:
+                log.warning(
+                    "%s: shows %.1f frames/s, and so will the listener (sound alone, by --audio, gives 30)",
+                    self.path, self.info.fps,
+                )  # fmt: skip
         else:
             self.timeline = Timeline.of_sound(media.probe(sound).duration_s)
 

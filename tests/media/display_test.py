@@ -9,6 +9,7 @@ import pytest
 from media_clips import HEIGHT, WIDTH, make_images, make_video, make_wave, mux_audio, psnr
 
 from lhg_jax import media
+from lhg_jax.media import display as media_display
 
 
 def with_matrix(path, a, b, c, d):
@@ -88,6 +89,23 @@ def test_high_dynamic_range_is_shown_as_on_a_screen(tmp_path, transfer, code):
     assert np.ptp(row, axis=1).max() <= 2 and (np.diff(row[:, 1]) >= -1).all()
 
 
+@pytest.mark.parametrize("matrix", [8, 10, 11, 12, 13, 14])
+def test_matrices_that_the_scaler_refuses_are_shown_all_the_same(tmp_path, matrix):
+    images = make_images(3)
+    for name, colorspace in (("odd.mp4", matrix), ("usual.mp4", media_display.REFUSED_MATRICES[matrix])):
+        with av.open(str(tmp_path / name), "w") as out:
+            stream = out.add_stream("libx264", rate=25, options={"crf": "1"})
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            stream.codec_context.colorspace = colorspace
+            for index, image in enumerate(images):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+    odd, usual = (next(media.read_frames(tmp_path / name)).image for name in ("odd.mp4", "usual.mp4"))
+    np.testing.assert_array_equal(odd, usual)
+
+
 def write_two_tracks(path, default):
     """A small and a large picture, silence and a tone; `default` is flagged."""
     with av.open(str(path), "w") as out:
@@ -146,6 +164,17 @@ def test_sound_whose_header_has_no_length(tmp_path, form, codec):
     with av.open(str(path)) as container:
         assert not container.duration
     assert media.probe(path).duration_s == pytest.approx(1.7, abs=0.021)
+
+
+def test_a_piece_of_a_long_recording_has_its_own_length(tmp_path, caplog):
+    """Matroska's header holds the time of the end, hours after the first sample."""
+    path = tmp_path / "piece.mka"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libopus", rate=48000, layout="mono")
+        mux_audio(out, stream, make_wave(1.5, 48000), 48000, "mono", 10_800.0)
+    assert media.probe(path).duration_s == pytest.approx(1.5, abs=0.021) and not caplog.text
+    video = make_video(tmp_path / "piece.mkv", audio="aac", video_start_s=10_800, audio_start_s=10_800)
+    assert media.probe(video).duration_s == pytest.approx(0.5, abs=0.03)
 
 
 def test_sound_cut_short_has_the_length_that_is_there(tmp_path, caplog):

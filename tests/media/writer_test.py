@@ -9,6 +9,7 @@ import pytest
 from media_clips import copy_through, make_images, make_video
 
 from lhg_jax import media
+from lhg_jax.media import writer
 from lhg_jax.util.errors import UserError
 
 
@@ -92,9 +93,16 @@ def test_full_disk(tmp_path):
 
 
 def test_fallback_encoder_is_named(tmp_path, monkeypatch, caplog):
-    from lhg_jax.media import writer
-
     monkeypatch.setattr(writer, "ENCODERS", ("no_such_encoder", "mpeg4"))
     assert copy_through(make_video(tmp_path / "in.mp4", 60), tmp_path / "out.mp4").frames == 12
     assert "mpeg4" in caplog.text
     np.testing.assert_allclose(media.frame_times(tmp_path / "out.mp4"), np.arange(12) / 60, atol=1e-9)
+
+
+def test_pictures_larger_than_players_take_are_worth_a_word(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(writer, "LARGEST", 8)
+    for width, is_told in ((64, False), (65, True)):
+        caplog.clear()
+        with media.VideoWriter(tmp_path / "a.mp4", width, 32, np.zeros(1)) as out:
+            out.write(np.zeros((32, width, 3), np.uint8))
+        assert ("few players show pictures of 65 x 32 pixels" in caplog.text) == is_told

@@ -3,6 +3,8 @@
 import shutil
 from types import SimpleNamespace
 
+import av
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -10,6 +12,7 @@ import skimage.io
 from sample_helpers import run, voice, write_clip
 
 from lhg_jax import media
+from lhg_jax.motion import LANDMARK, Motion, save_motion
 from lhg_jax.pipeline import core, extraction, request
 from lhg_jax.pipeline.source import FileSource
 from lhg_jax.pipeline.stages import CallbackStages
@@ -83,3 +86,45 @@ def test_transcript_outside_the_clip_is_worth_a_word(folder, tmp_path, caplog):
     heard = extraction.hear(source, no_words, encoder, CallbackStages())
     assert not heard.word_index.any()
     assert "late.srt: none of its words falls into the clip of 0.5 s" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [0.1, 3.0])
+def test_sound_and_video_of_unequal_lengths_are_worth_a_word(folder, tmp_path, caplog, seconds):
+    media.write_audio(tmp_path / "other.wav", voice(seconds), 16000)
+    source = FileSource(folder / "talk.mp4", tmp_path / "other.wav", None)
+    assert extraction.unequal(0.25, source) is None
+    message = extraction.unequal(len(source.wave()) / 16000, source)
+    assert message is None if seconds < 0.5 else "3.0 s of sound for 0.2 s of video" in message
+    longer = write_clip(tmp_path / "longer.mp4", 30)
+    message = extraction.unequal(0.1, FileSource(longer, None, None))
+    assert message == "0.1 s of sound for 1.2 s of video: the rest is silence"
+
+
+def test_a_row_of_stills_is_worth_a_word(tmp_path, caplog):
+    times = np.arange(4) / 2
+    with media.VideoWriter(tmp_path / "stills.mp4", 16, 16, times, audio=voice(2.0)) as writer:
+        for _ in times:
+            writer.write(np.zeros((16, 16, 3), np.uint8))
+    FileSource(tmp_path / "stills.mp4", None, None)
+    assert "stills.mp4: shows 2.0 frames/s, and so will the listener" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_huge_portrait_is_drawn_at_a_size_that_players_show(tmp_path, monkeypatch, capsys):
+    image = cv2.resize(skimage.data.astronaut()[:300, 60:460], (8000, 6000), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(tmp_path / "huge.jpg"), image[..., ::-1])
+    save_motion(tmp_path / "m.npz", Motion(LANDMARK, np.zeros((4, LANDMARK.size), np.float32)))
+    run(
+        monkeypatch,
+        "--listener",
+        tmp_path / "huge.jpg",
+        "--motion",
+        tmp_path / "m.npz",
+        "--output",
+        tmp_path / "o.mp4",
+    )
+    info = media.probe(tmp_path / "o.mp4")
+    assert (info.width, info.height, info.frames) == (1920, 1440, 4)
+    assert "drawn at 1920 x 1440 of its 8000 x 6000 pixels" in " ".join(capsys.readouterr().err.split())
+    with av.open(str(tmp_path / "o.mp4")) as container:
+        assert bytes(container.streams.video[0].codec_context.extradata)[3] <= 52  # level of the avcC box
