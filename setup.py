@@ -24,7 +24,6 @@ CORE = [
 # install it without its requirements.
 PIPELINE = [
     "av>=16",
-    "librosa>=0.11",
     "dlib-bin>=20.0",
     "face_recognition_models>=0.3",
     "pocketsphinx>=5.0",
@@ -38,8 +37,9 @@ PIPELINE = [
 ]
 TRAIN = ["grain>=0.2.10", "tensorflow-datasets>=4.9.8", "array_record>=0.7", "tensorboardX>=2.6"]
 TENSORBOARD = ["tensorboard>=2.18"]  # the viewer; runs write its files without it
-# Recorded speech (--speech) also needs PocketSphinx and librosa, of `pipeline`.
-SYNTHETIC = ["espeakng-loader>=0.2.4", "vaderSentiment>=3.3.2", "scipy>=1.13"]
+# librosa finds the pitch of recorded speech by pYIN (--speech, which also needs PocketSphinx, of `pipeline`).
+# It brings numba, LLVM and scikit-learn, which making a video does not need.
+SYNTHETIC = ["espeakng-loader>=0.2.4", "vaderSentiment>=3.3.2", "scipy>=1.13", "librosa>=0.11"]
 ONNX = ["onnx>=1.19", "onnxruntime>=1.22"]
 TORCH = ["torch==2.13.0"]
 # Making ONNX files from official checkpoints, with module definitions of our own in PyTorch.

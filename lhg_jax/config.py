@@ -43,7 +43,11 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of a training crop. Probabilities lie in [0, 1]; 0 turns the change off."""
+    """Random changes of a training crop. Probabilities lie in [0, 1]; 0 turns the change off.
+
+    The paper says nothing of augmentation. Masks of time and bands are SpecAugment's (Park et al. 2019), but
+    narrower: an eighth of the bands, not a third. All defaults were chosen without a comparison.
+    """
 
     mirror: float = 0.5
     """Probability of swapping left and right of speaker and listener together (`landmark` space only)."""

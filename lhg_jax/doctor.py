@@ -27,7 +27,6 @@ from lhg_jax.util.machine import codec_rows, device_rows, machine_rows, version_
 EXTRAS = {
     "pipeline": (
         "av",
-        "librosa",
         "_dlib_pybind11",
         "face_recognition_models",
         "pocketsphinx",
@@ -40,7 +39,7 @@ EXTRAS = {
         "pi_heif",
     ),
     "train": ("grain", "tensorflow_datasets", "array_record", "tensorboardX"),
-    "synthetic": ("espeakng_loader", "vaderSentiment"),
+    "synthetic": ("espeakng_loader", "vaderSentiment", "librosa"),
     "onnx": ("onnx", "onnxruntime"),
     "torch": ("torch",),
     "stages": ("torch", "onnx", "onnxruntime", "onnxscript"),

@@ -13,7 +13,8 @@ from lhg_jax import export
 from lhg_jax.contract import FeatureSpec
 from lhg_jax.export import Options
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener, template
-from lhg_jax.models.listener import Listener, with_motion_statistics
+from lhg_jax.models.listener import Listener
+from lhg_jax.models.motion_scale import with_motion_statistics
 from lhg_jax.motion import LANDMARK
 from lhg_jax.util.errors import UserError
 

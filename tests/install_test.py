@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from lhg_jax.speech import bert_files
 from lhg_jax.util.errors import MissingExtraError, MissingWeightsError
 
 ROOT = Path(__file__).resolve().parent.parent
-UNWANTED = re.compile(r"^(torch|triton|sentence-transformers|nvidia-.*|cuda-.*|.*-cu1\d)$")
+UNWANTED = re.compile(
+    r"^(torch|triton|sentence-transformers|nvidia-.*|cuda-.*|.*-cu1\d|librosa|numba|llvmlite|scikit-learn)$"
+)
 
 
 def resolve(*requirements: str) -> set[str]:
@@ -27,17 +30,42 @@ def resolve(*requirements: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_the_pipeline_installs_no_pytorch():
+def test_the_pipeline_installs_no_pytorch_and_no_numba():
     found = resolve(".[pipeline]")
     assert {"jax", "av", "dlib-bin", "pocketsphinx"} <= found
     assert not [name for name in found if UNWANTED.match(name)]
 
 
 def test_the_words_for_what_is_unwanted():
-    for name in ("torch", "sentence-transformers", "nvidia-cublas-cu12", "triton"):
+    for name in ("torch", "sentence-transformers", "nvidia-cublas-cu12", "triton", "numba"):
         assert UNWANTED.match(name)
-    for name in ("jax", "torchmetrics-free", "optax"):
+    for name in ("jax", "torchmetrics-free", "scikit-image", "optax"):
         assert not UNWANTED.match(name)
+
+
+def copied(dockerfile: str) -> list[str]:
+    """What the image's COPY lines take from the repository."""
+    lines = re.findall(r"^COPY (.*) \S+$", dockerfile, re.M)
+    return [name for line in lines for name in line.split()]
+
+
+def test_what_the_image_copies_is_a_whole_package(tmp_path):
+    """And what is installed from it has the settings of runs and the demo's files."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in copied((ROOT / "Dockerfile").read_text()):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, source)
+    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path / "built")]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    built = {str(path.relative_to(tmp_path / "built")) for path in (tmp_path / "built").rglob("*.*")}
+    assert {f"lhg_jax/configs/{path.name}" for path in (ROOT / "configs").glob("*.py")} <= built
+    assets = (path for path in (ROOT / "lhg_jax" / "assets").rglob("*.*"))
+    assert {str(path.relative_to(ROOT)) for path in assets} <= built
+    assert "lhg_exporters/__main__.py" in built
 
 
 @pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])

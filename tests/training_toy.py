@@ -7,7 +7,7 @@ import numpy as np
 from lhg_jax.contract import Example, ListenerOutput, LossSums, SpeakerFeatures
 from lhg_jax.data.schema import stack
 from lhg_jax.features import mel_steps
-from lhg_jax.models.listener import MotionScale
+from lhg_jax.models.motion_scale import MotionScale
 from lhg_jax.models.resnet_se import BatchNorm
 from lhg_jax.motion import LANDMARK
 
@@ -61,7 +61,7 @@ class ToyListener(nn.Module):
             scale.normalise(features.speaker_motion), features.in_clip, train and self.batch_statistics
         )
         x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(nn.Dense(16)(x)))
-        motion = scale.restore(nn.Dense(LANDMARK.size)(x)).at[:, 0].set(first_frame)
+        motion = scale.denormalise(nn.Dense(LANDMARK.size)(x)).at[:, 0].set(first_frame)
         nothing = jnp.zeros((*features.in_clip.shape, 0), jnp.float32)
         return ListenerOutput(motion, nothing, (nothing,) * 3, jnp.zeros_like(features.in_clip))
 

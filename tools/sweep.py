@@ -84,10 +84,10 @@ def check(rows: Mapping[str, TrainConfig], options: Options) -> None:
 
 
 def _check_finished(config: TrainConfig, workdir: Path) -> None:
-    """Raises `UserError` where a result is that of other settings."""
+    """Raises `UserError` where a result is that of other settings or clips, which its name does not say."""
     if not (workdir / RESULT).exists() or not (workdir / "config.json").exists():
         return
-    from lhg_jax.training.identity import flatten
+    from lhg_jax.training.identity import check_workdir, flatten
 
     now = dict(flatten(json.loads(to_json(config))))
     before = dict(flatten(json.loads((workdir / "config.json").read_text(encoding="utf-8"))))
@@ -100,6 +100,7 @@ def _check_finished(config: TrainConfig, workdir: Path) -> None:
         raise UserError(
             f"{workdir}: finished with other settings: {', '.join(changed)} (choose another --out)"
         )
+    check_workdir(config, workdir)
 
 
 def with_seed(config: TrainConfig, seed: int) -> TrainConfig:
@@ -115,13 +116,11 @@ def folder(out: Path, name: str, seed: int) -> Path:
 def run(name: str, config: TrainConfig, seed: int, out: Path) -> int:
     """One run, unless it is finished already; the number of the signal that stopped it, or 0."""
     from lhg_jax.sample_clips import draw_frames
-    from lhg_jax.training.identity import check_workdir
     from lhg_jax.training.loop import train
 
     workdir, config = folder(out, name, seed), with_seed(config, seed)
     if (workdir / RESULT).exists():
-        check_workdir(config, workdir)  # a row's name does not hold the overrides
-        return 0
+        return 0  # of these settings: `check`
     say(f"{name}, seed {seed}")
     summary = train(config, workdir, draw_frames)
     if summary.finished:

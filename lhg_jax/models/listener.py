@@ -1,13 +1,10 @@
 """The listener: speaker features and a listener's first frame in, the listener's motion out (paper §4)."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from lhg_jax.contract import AnyArray, ListenerOutput, SpeakerFeatures
@@ -16,6 +13,7 @@ from lhg_jax.models import stream
 from lhg_jax.models.audio_encoder import LEVELS, AudioEncoder, LevelArrays
 from lhg_jax.models.decoder import MotionDecoder
 from lhg_jax.models.fusion import AudioFusion, CrossModalFusion
+from lhg_jax.models.motion_scale import MotionScale
 from lhg_jax.models.resnet_se import BatchNorm, Mask
 from lhg_jax.models.text_encoder import TextEncoder
 from lhg_jax.motion import FRAME_RATE
@@ -119,51 +117,6 @@ def mel_mask(lengths_B: Int[Array, "batch"], frames: Size) -> Bool[Array, "batch
     return jnp.arange(mel_steps(frames))[None] < own_B[:, None]
 
 
-class MotionScale(nn.Module):
-    """Mean and standard deviation of each coefficient over the training set (collection "constants").
-
-    They are 0 and 1 until `with_motion_statistics` sets them, and are saved with the weights.
-    """
-
-    coeff: int
-
-    def setup(self):
-        """Declares the two constants."""
-        self.mean = self.variable("constants", "mean", jnp.zeros, (self.coeff,))
-        self.std = self.variable("constants", "std", jnp.ones, (self.coeff,))
-
-    def normalise(self, values: Float[Array, "*batch coeff"]) -> Float[Array, "*batch coeff"]:
-        """(values - mean) / std."""
-        shape = (1,) * (values.ndim - 1) + (self.coeff,)
-        return (values - self.mean.value.reshape(shape)) / self.std.value.reshape(shape)
-
-    def normalise_change(self, values: Float[Array, "*batch coeff"]) -> Float[Array, "*batch coeff"]:
-        """values / std: of differences, in which the mean has cancelled."""
-        return values / self.std.value.reshape((1,) * (values.ndim - 1) + (self.coeff,))
-
-    def restore(self, values: Float[Array, "*batch coeff"]) -> Float[Array, "*batch coeff"]:
-        """values * std + mean."""
-        shape = (1,) * (values.ndim - 1) + (self.coeff,)
-        return values * self.std.value.reshape(shape) + self.mean.value.reshape(shape)
-
-
-# In the coefficient's own unit. A coefficient that moves less in the training set than a tracker of real
-# video errs must not be blown up to unit variance. Chosen for `landmark`, whose tracker errs by up to about
-# as much (tests/faces/landmark_test.py); for the other spaces nobody has measured it.
-STD_FLOOR = 0.02
-
-
-def with_motion_statistics(
-    variables: Mapping[str, Any], mean: Float[np.ndarray, "coeff"], std: Float[np.ndarray, "coeff"]
-) -> dict[str, Any]:
-    """A copy of a model's variables with the training set's motion statistics (see `MotionScale`)."""
-    constants = {
-        "mean": jnp.asarray(mean, jnp.float32),
-        "std": jnp.maximum(jnp.asarray(std, jnp.float32), STD_FLOOR),
-    }
-    return {**variables, "constants": {"motion_scale": constants}}
-
-
 class Listener(nn.Module):
     """Hierarchical audio encoder, text encoder, A-FFM, f_XM and recurrent decoder."""
 
@@ -220,7 +173,7 @@ class Listener(nn.Module):
         e_BTD = self.see(features, self.fuse(levels, words_BTD, features, None, train=False), None)
         lengths_B = jnp.full(e_BTD.shape[:1], features.frames)
         decoded_BTC = self.decoder.predict(e_BTD, self.motion_scale.normalise(first_BC), lengths_B)
-        return self.motion_scale.restore(decoded_BTC)
+        return self.motion_scale.denormalise(decoded_BTC)
 
     def _mel_mask(
         self, features: SpeakerFeatures, lengths_B: Int[Array, "batch"]
@@ -298,5 +251,5 @@ class Listener(nn.Module):
     ) -> Float[Array, "batch frame coeff"]:
         """The decoder: e to the listener's motion; frame 0 is `first_BC`, zeros past the end of a clip."""
         decoded_BTC = self.decoder(e_BTD, self.motion_scale.normalise(first_BC), lengths_B)
-        motion_BTC = jnp.where(mask_BT[..., None], self.motion_scale.restore(decoded_BTC), 0.0)
+        motion_BTC = jnp.where(mask_BT[..., None], self.motion_scale.denormalise(decoded_BTC), 0.0)
         return motion_BTC.at[:, 0].set(first_BC)

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from lhg_jax.contract import AnyArray, ListenerOutput, SpeakerFeatures
-from lhg_jax.models.listener import MotionScale, clip_lengths, mask_features
+from lhg_jax.models.listener import clip_lengths, mask_features
+from lhg_jax.models.motion_scale import MotionScale
 from lhg_jax.models.resnet_se import BatchNorm
 from lhg_jax.models.rnn import LSTMStack
 from lhg_jax.weights import check_tree
@@ -104,7 +105,7 @@ class ViCoListener(nn.Module):
         first_BC = scale.normalise(first_frame)
         rows_BTC = ViCoLSTM(self.config, name="network")(audio_BTA, speaker_BTC, first_BC, lengths_B, train)
         predicted_BTC = jnp.concatenate([first_BC[:, None], rows_BTC[:, :-1]], axis=1)
-        motion_BTC = jnp.where(mask_BT[..., None], scale.restore(predicted_BTC), 0.0)
+        motion_BTC = jnp.where(mask_BT[..., None], scale.denormalise(predicted_BTC), 0.0)
         nothing = jnp.zeros((*mask_BT.shape, 0), jnp.float32)
         return ListenerOutput(
             motion=motion_BTC.at[:, 0].set(first_frame),

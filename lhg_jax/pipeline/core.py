@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -12,12 +11,12 @@ import numpy as np
 from lhg_jax import faces, media
 from lhg_jax.contract import FeatureSpec, SpeakerFeatures
 from lhg_jax.draw_options import DrawOptions
-from lhg_jax.faces.tracking_result import PortraitFit
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener
 from lhg_jax.motion import FRAME_RATE, Motion, require_same_space
 from lhg_jax.pipeline.edit import UNCHANGED, MotionEdit
 from lhg_jax.pipeline.extraction import hear, join, measured, watch
 from lhg_jax.pipeline.listening import Image, Listening
+from lhg_jax.pipeline.portrait import look, name_of
 from lhg_jax.pipeline.source import AnyPath, Clip, FileSource, Source, as_path, find_source, fingerprint
 from lhg_jax.pipeline.stages import CallbackStages, Progress, Stages, TimedStages
 from lhg_jax.pipeline.timeline import Timeline
@@ -27,7 +26,6 @@ from lhg_jax.speech.asr import RECOGNISERS
 from lhg_jax.speech.bert import BertEncoder
 from lhg_jax.util.errors import UserError, about
 
-log = logging.getLogger(__name__)
 ONE = DrawOptions()  # one listener, as learned
 KEPT_SPEAKERS = 4  # features of so many speakers' files are kept: a table often pairs one with many portraits
 
@@ -129,7 +127,9 @@ class Pipeline:
         """
         timed = TimedStages(self.stages)
         source = None if isinstance(speaker, Speaker) else find_source(speaker, audio, transcript)
-        image, fit = self._look(timed, portrait)  # this and the checkpoint come before the slow stages
+        image, fit = look(
+            portrait, self.tracker, self.face, self.size, timed
+        )  # this and the checkpoint come before the slow stages
         model, draw = self.model, drawing.draw(self.model)
         model.require_features("this command", self.feature_spec, "it makes no other features")
         if source is not None:
@@ -168,7 +168,7 @@ class Pipeline:
         source: Source | None = None
         if speaker is not None or audio is not None:
             source = find_source(speaker, audio, None)
-        image, fit = self._look(timed, portrait)
+        image, fit = look(portrait, self.tracker, self.face, self.size, timed)
         found = measured(motion, self.renderer.space)
         if from_portrait:
             found = dataclasses.replace(found, values=fit.values + (found.values - found.values[0]))
@@ -273,28 +273,11 @@ class Pipeline:
         motion = given or (watch(source, self.tracker, timed) if source.has_video else None)
         return join(speech, motion, self.renderer.space)
 
-    def _look(self, timed: Stages, portrait: AnyPath | Image) -> tuple[Image, PortraitFit]:
-        """The portrait and its fit."""
-        name = _name(portrait)
-        with timed.stage("portrait"), about(name):
-            whole = portrait if isinstance(portrait, np.ndarray) else media.read_image(portrait)
-            image = media.at_most(whole, self.size)
-            fit = self.tracker.track_image(image, self.face)
-        warnings = list(fit.warnings)
-        if image.shape != whole.shape:
-            sizes = [f"{picture.shape[1]} x {picture.shape[0]}" for picture in (image, whole)]
-            warnings.append(
-                f"drawn at {sizes[0]} of its {sizes[1]} pixels (--size takes another longest side)"
-            )
-        for message in warnings:
-            log.warning("%s: %s", name, message)
-        return image, fit
-
     def _listening(
         self, timed: TimedStages, motion, image, fit, portrait, source: Source | None
     ) -> Listening:
         timeline = source.timeline if source else Timeline.regular(len(motion), motion.fps)
-        with about(_name(portrait)):
+        with about(name_of(portrait)):
             animated = self.renderer(image, fit)
 
         def draw() -> Iterator[Image]:
@@ -304,7 +287,3 @@ class Pipeline:
                     yield drawn
 
         return Listening(motion, timeline, timed.seconds, source, draw)
-
-
-def _name(portrait: AnyPath | Image) -> str:
-    return "portrait" if isinstance(portrait, np.ndarray) else str(portrait)

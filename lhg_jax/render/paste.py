@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from lhg_jax.render.mesh.head import smoothstep
+from lhg_jax.render.smoothstep import smoothstep
 
 FEATHER = 0.08  # of the square's side: how far from the face's outline the redrawn face has taken over
 FOREHEAD = 0.3  # of the way from chin to brows, by which the face goes on above the brows: below most fringes

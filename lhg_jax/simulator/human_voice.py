@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from lhg_jax.simulator.pitch import PITCH_RATE
 from lhg_jax.simulator.speech import SAMPLE_RATE, SpokenPhrase, energy_steps
 from lhg_jax.speech.words import Word
+from lhg_jax.util.errors import MissingExtraError
 from lhg_jax.util.home import require_home
 
 _PITCH_HOP = SAMPLE_RATE // 50  # pYIN every 20 ms: cues last 110 ms and more
@@ -61,8 +62,10 @@ def analyse(wave: Float[np.ndarray, "samples"], words: tuple[Word, ...]) -> Voic
 def human_pitch(wave: Float[np.ndarray, "samples"], steps: int) -> Float[np.ndarray, "steps"]:
     """F0 in Hz at `PITCH_RATE` by librosa's pYIN, 0 where unvoiced; 0 throughout for under 0.1 s."""
     require_home()
-    import librosa
-
+    try:
+        import librosa  # seconds, and numba: only where speech is recorded
+    except ImportError:
+        raise MissingExtraError("recorded speech (librosa)", "synthetic") from None
     if len(wave) < SAMPLE_RATE // 10:
         return np.zeros(steps)
     low, high = _RANGE_HZ

@@ -13,8 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from lhg_jax.features import MEL_BANDS, mel_steps
 from lhg_jax.motion import FRAME_RATE
-from lhg_jax.util.errors import MissingExtraError, UserError
-from lhg_jax.util.home import require_home
+from lhg_jax.util.errors import UserError
 
 SAMPLE_RATE = 16000  # Hz
 FFT_SIZE = 1024  # samples; also the length of the window
@@ -24,6 +23,8 @@ RANGE_DB = 80.0  # values lie in [-RANGE_DB, 0]
 # The loudest step of speech whose RMS level is about -55 dBFS (measured: RMS level + 45 dB). Anything
 # quieter is background, which must not be lifted to 0 dB as if somebody spoke.
 REFERENCE_FLOOR_DB = -10.0
+_LINEAR_HZ, _LINEAR_MELS = 1000.0, 15.0  # where Slaney's mel scale turns from linear to logarithmic
+_LOG_STEP = np.log(6.4) / 27  # per mel above
 CHUNK = 512  # steps computed at once: one small compilation serves every length
 
 
@@ -122,9 +123,15 @@ def _hann_window() -> Float[np.ndarray, "1024"]:
 @functools.cache
 def mel_filters() -> Float[np.ndarray, "128 513"]:
     """Triangular filters, equally spaced on Slaney's mel scale from 0 to 8000 Hz, each of unit area in Hz."""
-    require_home()
-    try:
-        import librosa.filters  # a second or so: only where sound is taken in
-    except ImportError:
-        raise MissingExtraError("taking in sound (librosa)", "pipeline") from None
-    return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=FFT_SIZE, n_mels=MEL_BANDS)
+    top_mel = _LINEAR_MELS + np.log(SAMPLE_RATE / 2 / _LINEAR_HZ) / _LOG_STEP
+    edges_hz = _mel_to_hz(np.linspace(0.0, top_mel, MEL_BANDS + 2))[:, None]
+    low, centre, high = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
+    bins_hz = np.arange(FFT_SIZE // 2 + 1) * (SAMPLE_RATE / FFT_SIZE)
+    triangles = np.minimum((bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre))
+    return (np.maximum(triangles, 0.0) * 2 / (high - low)).astype(np.float32)
+
+
+def _mel_to_hz(mels: Float[np.ndarray, "edges"]) -> Float[np.ndarray, "edges"]:
+    """Slaney's scale (Auditory Toolbox, 1998): linear up to 1 kHz, then a constant ratio for each mel."""
+    above = _LINEAR_HZ * np.exp(_LOG_STEP * (mels - _LINEAR_MELS))
+    return np.where(mels < _LINEAR_MELS, mels * (_LINEAR_HZ / _LINEAR_MELS), above)

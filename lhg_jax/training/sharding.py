@@ -14,7 +14,9 @@ from lhg_jax.util.errors import UserError
 # over the devices that share a copy; everything else is on every device.
 RULES: dict[str, tuple[str, ...]] = {"clip": ("data", "fsdp"), "weight": ("fsdp",)}
 
-MIN_SHARDED_SIZE = 2**14  # entries; below it the all-gather costs more than the memory is worth
+# Entries (64 kB), chosen and not timed: 231 of the 315 parameters of `lhg_base` are smaller, and together
+# they are 1 % of it. Spreading them would save no memory worth a collective for each.
+MIN_SHARDED_SIZE = 2**14
 
 
 def make_mesh(fsdp: int, devices: Sequence[jax.Device] | None = None) -> Mesh:

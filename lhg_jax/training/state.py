@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Float
 
 from lhg_jax.contract import Batch
-from lhg_jax.models.listener import with_motion_statistics
+from lhg_jax.models.motion_scale import with_motion_statistics
 
 PyTree = Any
 Array = Any  # a scalar here; shapes, shardings and numpy arrays take its place in trees of the same structure
@@ -28,7 +28,7 @@ class TrainState:
       step: int32, number of steps taken, skipped updates included.
       params: float32 parameters of the model.
       batch_stats: running means and variances of its batch norms.
-      constants: statistics of the training set's motion, which never change (models.listener.MotionScale).
+      constants: statistics of the training set's motion, which never change (`MotionScale`).
       opt_state: of the optimiser.
       ema_params: running average of `params`, the ones that are evaluated and exported.
       skipped: updates skipped so far because a gradient was not finite.

@@ -12,7 +12,7 @@ import lhg_jax
 from lhg_jax.util.errors import device_error
 from lhg_jax.util.workers import available_cores
 
-VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "av", "dlib-bin", "librosa")
+VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "av", "dlib-bin")
 
 
 def version_rows() -> Iterator[tuple[str, str]]:

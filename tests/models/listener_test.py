@@ -11,7 +11,8 @@ from models_helpers import COEFF, TINY, batch, perturb_padding, random_clip, ran
 
 from lhg_jax.features import mel_steps
 from lhg_jax.models import Listener, ListenerConfig
-from lhg_jax.models.listener import first_seen, with_motion_statistics
+from lhg_jax.models.listener import first_seen
+from lhg_jax.models.motion_scale import with_motion_statistics
 
 LENGTHS = [1, 2, 7, 10]  # in frames, padded to the last
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax.render.mesh.head import smoothstep
+from lhg_jax.render.smoothstep import smoothstep
 
 GROW = 0.03  # of the picture's width, by which the mask reaches beyond the head
 EDGE = 0.08  # of the picture's width, over which it fades at the picture's edges

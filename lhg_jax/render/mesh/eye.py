@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lhg_jax.render.mesh.head import smoothstep
 from lhg_jax.render.mesh.opening import Field, Opening, slide
+from lhg_jax.render.smoothstep import smoothstep
 
 UPPER_LID = 0.85  # part of a blink that the upper lid does (the lower one hardly moves)
 # Lengths are distances between the eyes (62 mm).

@@ -20,12 +20,13 @@ u:
 """
 
 import dataclasses
-from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import RBFInterpolator
+
+from lhg_jax.render.smoothstep import smoothstep
 
 # Skull and hair of an adult, in the head's axes: centre and semi-axes (anthropometric means: vertex 115 mm
 # above the pupils, head breadth 150 mm; 62 mm a unit; hair adds about 12 mm).
@@ -202,9 +203,3 @@ def _distance(
     distance = np.maximum(-signed, 0.0).reshape(grid.shape[:2])
     step = np.abs(grid[0, 1, 0] - grid[0, 0, 0])
     return cv2.GaussianBlur(distance, (0, 0), 0.12 / step)
-
-
-def smoothstep(x: Any) -> Any:
-    """Of a number or an array: 0 below 0, 1 above 1, cubic between (zero slope at both ends)."""
-    x = np.clip(x, 0.0, 1.0)
-    return x * x * (3.0 - 2.0 * x)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from lhg_jax.render.mesh.head import smoothstep
+from lhg_jax.render.smoothstep import smoothstep
 
 Image = UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.interpolate import CubicSpline
 
-from lhg_jax.render.mesh.head import smoothstep
 from lhg_jax.render.mesh.opening import Field, Opening, slide
+from lhg_jax.render.smoothstep import smoothstep
 
 # Lengths are distances between the eyes (62 mm).
 LEAST_LIP = 0.04

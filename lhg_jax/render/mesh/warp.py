@@ -27,7 +27,8 @@ from lhg_jax.face_model import FaceAnchor, head_shape, rotation
 from lhg_jax.motion import LANDMARK
 from lhg_jax.render.mesh import grid
 from lhg_jax.render.mesh.eyes_and_mouth import portrait_displacement, shared_displacement
-from lhg_jax.render.mesh.head import HAIR, SHEET_AIR, HeadField, build_head_field, smoothstep
+from lhg_jax.render.mesh.head import HAIR, SHEET_AIR, HeadField, build_head_field
+from lhg_jax.render.smoothstep import smoothstep
 
 # Lengths are distances between the eyes (62 mm) unless they say otherwise.
 POINTS_PER_EYE_DISTANCE = 10  # of the grid: a step of 6 mm
