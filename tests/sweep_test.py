@@ -15,6 +15,8 @@ from training_configs import make_config
 
 from lhg_jax.config import to_json
 from lhg_jax.motion import LANDMARK
+from lhg_jax.training.identity import run_identity, write_settings
+from lhg_jax.training.loop import open_setup
 from lhg_jax.training.objective import make_objective
 from lhg_jax.util.errors import UserError
 
@@ -142,6 +144,20 @@ def test_results_of_other_settings_are_not_kept_in_silence(tmp_path):
     other = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=3))
     with pytest.raises(UserError, match=r"train.steps was 2 and is now 3 \(choose another --out\)"):
         sweep.check({"tiny": other}, sweep.Options((), tmp_path, seeds=(0,)))
+
+
+def test_results_of_other_clips_are_not_kept_in_silence(tmp_path):
+    make_folder(tmp_path / "clips")
+    config = make_config(tmp_path / "clips", steps=2)
+    workdir = sweep.folder(tmp_path, "tiny", 0)
+    results(tmp_path, [("tiny", 0, {})])
+    setup = open_setup(config)
+    write_settings(config, run_identity(config, setup.source, setup.held_out), workdir)
+    (workdir / "checkpoints" / "2").mkdir(parents=True)
+    sweep.check({"tiny": config}, sweep.Options((), tmp_path, seeds=(0,)))
+    make_folder(tmp_path / "clips", frames=(9, 12, 7, 8))
+    with pytest.raises(UserError, match=r"training clips was \w+ and is now"):
+        sweep.check({"tiny": config}, sweep.Options((), tmp_path, seeds=(0,)))
 
 
 def test_a_failed_run_ends_the_sweep_with_an_error_and_the_others_run(tmp_path, monkeypatch, capsys):

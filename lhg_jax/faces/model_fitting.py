@@ -15,7 +15,7 @@ landmarks, the same for x and y:
 Pose. Given the shape S, the pose minimises the residual in the metric of what may deform it, r^T (N + E)^-1
 r: alternating "pose given expression" and "expression given pose" ends at the same point; this takes one
 step. Nose, eye corners and ears are tied to the skull in E, so they carry the pose. Levenberg-Marquardt
-over all frames at once, with Huber weights on the whitened residual.
+over all frames at once, with Huber weights on the whitened residual (levenberg_marquardt.py).
 
 Expression. With r the residual in the head's axes, the posterior mean of the coefficients is
 c = diag(tau^2/lambda) Phi^T (N + E)^-1 r: a constant matrix.
@@ -23,12 +23,14 @@ c = diag(tau^2/lambda) Phi^T (N + E)^-1 r: a constant matrix.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from lhg_jax import face_model
 from lhg_jax.face_model import SCALAR_MODES, TEMPLATE
+from lhg_jax.faces.levenberg_marquardt import huber_weights, minimise
 
 # Sd of a landmark, interocular distances; jitter alone is 0.004, the rest is the error of the trees.
 NOISE = 0.012
@@ -60,6 +62,17 @@ class Pose:
     def take(self, index: slice) -> "Pose":
         """The poses of some frames."""
         return Pose(self.angle[index], self.shift[index], self.log_scale[index])
+
+    @staticmethod
+    def of_rows(rows: Float[np.ndarray, "frames 6"]) -> "Pose":
+        """From a row of angle, shift and log of the scale for each frame."""
+        return Pose(rows[:, :3], rows[:, 3:5], rows[:, 5])
+
+    @staticmethod
+    def joined(poses: Sequence["Pose"]) -> "Pose":
+        """One after the other."""
+        parts = [(pose.angle, pose.shift, pose.log_scale) for pose in poses]
+        return Pose(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 @functools.cache
@@ -101,57 +114,58 @@ def fit_pose(
     if not known_person:
         covariance, pitch_weight = covariance + identity_covariance(), PITCH**-2
     whitener = np.linalg.inv(np.linalg.cholesky(covariance))
-    chunks = [landmarks[i : i + _CHUNK] for i in range(0, len(landmarks), _CHUNK)]
-    fits = [_fit_chunk(np.asarray(chunk, np.float64), shape, whitener, pitch_weight) for chunk in chunks]
-    return Pose(*(np.concatenate(parts) for parts in zip(*fits, strict=True)))
+    chunks = [landmarks[i : i + _CHUNK].astype(np.float64) for i in range(0, len(landmarks), _CHUNK)]
+    return Pose.joined([_fit_chunk(chunk, shape, whitener, pitch_weight) for chunk in chunks])
 
 
-def _fit_chunk(landmarks, shape, whitener, pitch_weight):
-    """Levenberg-Marquardt on (angle, shift, log scale) of every frame, in units of a guess of the scale."""
+def _fit_chunk(
+    landmarks: Float[np.ndarray, "frames 68 2"],
+    shape: Float[np.ndarray, "68 3"],
+    whitener: Float[np.ndarray, "68 68"],
+    pitch_weight: float,
+) -> Pose:
+    """In units of a guess of each frame's place and scale, from a frontal pose on."""
     centre, size = landmarks.mean(1), landmarks.std(axis=(1, 2)) / shape[:, :2].std()
-    target = (landmarks - centre[:, None]) / size[:, None, None]
-    parameters = np.zeros((len(landmarks), 6))
-    parameters[:, 3:5] = -shape[:, :2].mean(0)
-    damping = np.full(len(landmarks), 1e-3)
-    residual = _whitened_residual(parameters, shape, target, whitener)
-    for _ in range(_STEPS):
-        weights = _huber(residual)
-        jacobian = whitener @ _jacobian(parameters, shape)
-        hessian = np.einsum("npic,nic,nqic->npq", jacobian, weights, jacobian, optimize=True)
-        gradient = np.einsum("npic,nic->np", jacobian, weights * residual)
-        hessian[:, 0, 0] += pitch_weight
-        gradient[:, 0] += pitch_weight * parameters[:, 0]
-        hessian[:, range(6), range(6)] *= 1 + damping[:, None]
-        trial = parameters - np.linalg.solve(hessian, gradient[..., None])[..., 0]
-        trial_residual = _whitened_residual(trial, shape, target, whitener)
-        gain = (weights * (residual**2 - trial_residual**2)).sum((1, 2))
-        better = gain + pitch_weight * (parameters[:, 0] ** 2 - trial[:, 0] ** 2) > 0
-        parameters = np.where(better[:, None], trial, parameters)
-        residual = np.where(better[:, None, None], trial_residual, residual)
-        damping = np.where(better, damping / 10, damping * 10)
-    angle, shift, log_scale = parameters[:, :3], parameters[:, 3:5], parameters[:, 5]
-    return angle, shift * size[:, None] + centre, log_scale + np.log(size)
+    problem = _PoseProblem(shape, (landmarks - centre[:, None]) / size[:, None, None], whitener)
+    start = np.zeros((len(landmarks), 6))
+    start[:, 3:5] = -shape[:, :2].mean(0)
+    prior = np.array([pitch_weight, 0.0, 0.0, 0.0, 0.0, 0.0])
+    rows = minimise(problem.residual, problem.jacobian, start, prior=prior, huber=HUBER, steps=_STEPS)
+    pose = Pose.of_rows(rows)
+    return Pose(pose.angle, pose.shift * size[:, None] + centre, pose.log_scale + np.log(size))
 
 
-def _whitened_residual(parameters, shape, target, whitener):
-    rotated = shape @ face_model.rotation(parameters[:, :3])[:, :2].swapaxes(1, 2)
-    scale = np.exp(parameters[:, 5])[:, None, None]
-    return whitener @ (scale * rotated + parameters[:, None, 3:5] - target)
+@dataclasses.dataclass(frozen=True)
+class _PoseProblem:
+    """W (s (R S)_xy + t - uv) of each frame, W the whitener, and its derivatives by a pose's six numbers."""
 
+    shape: Float[np.ndarray, "68 3"]
+    target: Float[np.ndarray, "frames 68 2"]
+    whitener: Float[np.ndarray, "68 68"]
 
-def _jacobian(parameters, shape, step: float = 1e-5):
-    """Derivatives [frames, 6, 68, 2] of the residual before whitening by angle, shift and log scale."""
-    angle, scale = parameters[:, :3], np.exp(parameters[:, 5])[:, None, None, None]
-    moves = step * np.eye(3)
-    turned = face_model.rotation(angle[:, None] + moves) - face_model.rotation(angle[:, None] - moves)
-    by_angle = shape @ turned[..., :2, :].swapaxes(-1, -2) / (2 * step)
-    by_log_scale = (shape @ face_model.rotation(angle)[:, :2].swapaxes(1, 2))[:, None]
-    by_shift = np.broadcast_to(np.eye(2)[:, None], (len(angle), 2, len(shape), 2))
-    return np.concatenate([scale * by_angle, by_shift, scale * by_log_scale], axis=1)
+    def residual(self, rows: Float[np.ndarray, "frames 6"]) -> Float[np.ndarray, "frames 136"]:
+        pose = Pose.of_rows(rows)
+        turned = self._turned(face_model.rotation(pose.angle))
+        scale = np.exp(pose.log_scale)[:, None, None]
+        return self._whitened(scale * turned + pose.shift[:, None] - self.target)
 
+    def jacobian(self, rows: Float[np.ndarray, "frames 6"]) -> Float[np.ndarray, "frames 6 136"]:
+        pose = Pose.of_rows(rows)
+        scale = np.exp(pose.log_scale)[:, None, None, None]
+        # Entries of R are linear in the sine and the cosine of each angle, so half the difference between a
+        # quarter turn to either side is the derivative, exactly.
+        quarters, angle = np.pi / 2 * np.eye(3), pose.angle[:, None]
+        by_angle = (face_model.rotation(angle + quarters) - face_model.rotation(angle - quarters)) / 2
+        by_shift = np.broadcast_to(np.eye(2)[:, None], (len(rows), 2, len(self.shape), 2))
+        by_log_scale = self._turned(face_model.rotation(pose.angle))[:, None]
+        parts = [scale * self._turned(by_angle), by_shift, scale * by_log_scale]
+        return self._whitened(np.concatenate(parts, axis=1))
 
-def _huber(residual):
-    return np.minimum(1.0, HUBER / np.maximum(np.abs(residual), 1e-9))
+    def _turned(self, rotation: Float[np.ndarray, "*batch 3 3"]) -> Float[np.ndarray, "*batch 68 2"]:
+        return self.shape @ rotation[..., :2, :].swapaxes(-1, -2)
+
+    def _whitened(self, field: Float[np.ndarray, "*batch 68 2"]) -> Float[np.ndarray, "*batch 136"]:
+        return (self.whitener @ field).reshape(*field.shape[:-2], -1)
 
 
 def head_coordinates(
@@ -211,7 +225,7 @@ def mean_departure(
     left = seen - TEMPLATE @ rotation.swapaxes(1, 2)
     sd = np.sqrt(np.diag(noise_covariance() + expression_covariance()))
     now = (left - departure @ rotation.swapaxes(1, 2)) / sd[:, None]
-    weights = _huber(np.linalg.norm(now, axis=-1)) / sd**2 * min(1.0, OBSERVATIONS / len(left))
+    weights = huber_weights(np.linalg.norm(now, axis=-1), HUBER) / sd**2 * min(1.0, OBSERVATIONS / len(left))
     hessian = np.einsum("ni,nac,nad->icd", weights, rotation, rotation)
     gradient = np.einsum("ni,nac,nia->ic", weights, rotation, left)
     prior = np.diag([IDENTITY**-2.0, IDENTITY**-2.0, IDENTITY_DEPTH**-2.0])
