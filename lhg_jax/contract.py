@@ -215,12 +215,6 @@ class RunIdentity:
 
     settings: Mapping[str, Any]
 
-    @property
-    def digest(self) -> str:
-        """Twelve hexadecimal digits; equal for equal runs."""
-        text = json.dumps(self.settings, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
     def changes_from(self, before: "RunIdentity") -> str:
         """Each setting that differs, with its old and new value, in one line; empty where none does."""
         names = sorted({*self.settings, *before.settings})

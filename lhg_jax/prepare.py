@@ -190,7 +190,7 @@ def _voices(options: Options, speech: Path) -> tuple[list["Voice"], list["LeftOu
             f"{speech}: no recording is marked `clear` (leave --clear-licence out for your own use)"
         )
     cache = options.speech_cache or options.out.with_name(f"{options.out.name}.speech")
-    voices, unread = prepare_voices(recordings, cache, options.workers or os.cpu_count() or 1)
+    voices, unread = prepare_voices(recordings, cache, options.workers or available_cores())
     chosen = voices_of_split(voices, options.split, options.speech_part)
     if not chosen:
         raise UserError(
