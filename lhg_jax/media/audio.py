@@ -1,6 +1,7 @@
 """Reading and writing sound as one float32 array."""
 
 import itertools
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -11,10 +12,11 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax.media import libav
-from lhg_jax.media.clock import read_clock
+from lhg_jax.media.clock import Clock, read_clock
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError
 
+log = logging.getLogger(__name__)
 SAMPLE_RATE = 16_000  # Hz, of everything the model hears (DESIGN section 3)
 # How far (s) counted samples may depart from the time stamps: containers round these to a millisecond, and
 # recorders write them with some jitter.
@@ -58,7 +60,7 @@ def stream_audio(path: str | os.PathLike, sample_rate: int, layout: str | None =
             raise UserError(f"{path}: has no sound (give it with --audio FILE)")
         clock = read_clock(path)
         filled = position = 0
-        for start_s, block in _resampled(clock.frames(container, stream), sample_rate, layout):
+        for start_s, block in _resampled(_decoded(path, clock, container, stream), sample_rate, layout):
             if start_s is not None:
                 position = round((start_s - clock.zero_s) * sample_rate)
             if position - filled > MAX_GAP_S * sample_rate:
@@ -72,6 +74,26 @@ def stream_audio(path: str | os.PathLike, sample_rate: int, layout: str | None =
                 filled = position
     if not filled:
         raise UserError(f"{path}: no sound can be decoded (give it with --audio FILE)")
+
+
+def _decoded(path: str | os.PathLike, clock: Clock, container: Any, stream: Any) -> Iterator[Any]:
+    """The frames of a stream; packets that cannot be decoded are left out, as players do, with a warning.
+
+    Raises `UserError` where that is every second one.
+    """
+    lost = count = 0
+    for packet in clock.packets(container, stream):
+        try:
+            frames = packet.decode()
+        except libav.av.error.InvalidDataError:
+            lost += 1
+            continue
+        count += bool(frames)
+        yield from frames
+    if lost > count:
+        raise UserError(f"{path}: damaged, most of its sound cannot be decoded")
+    if lost:
+        log.warning("%s: %d damaged pieces of its sound are left out", path, lost)
 
 
 def _resampled(

@@ -46,13 +46,18 @@ class Clock:
 
 
 def read_clock(path: str | os.PathLike) -> Clock:
-    """The clock of a file. Reads the packets of containers that may be joined (transport streams)."""
+    """The clock of a file. Reads all packets of containers that may be joined (`_may_be_joined`)."""
     with libav.open_input(path) as container:
         streams = [s for s in (libav.video_stream(container), libav.audio_stream(container)) if s is not None]
         zero_s = _zero(streams)
-        if not container.format.flags & libav.av.format.Flags.ts_discont.value:
+        if not _may_be_joined(container.format):
             return Clock(zero_s)
         return Clock(zero_s, _joins([_Parts() for _ in streams], streams, container))
+
+
+def _may_be_joined(form: Any) -> bool:
+    """Whether two files of this kind, one behind the other, are read as one."""
+    return bool(form.flags & libav.av.format.Flags.ts_discont.value) or form.name.startswith("matroska")
 
 
 def _zero(streams: list[Any]) -> float:
@@ -69,11 +74,12 @@ class _Parts:
 
     def __init__(self) -> None:
         self.rows: list[list[float]] = []
-        self.last_s = float("inf")
+        self.last_s = -float("inf")
 
     def add(self, packet: Any) -> None:
-        decode_s = float((packet.dts if packet.dts is not None else packet.pts) * packet.time_base)
         start_s = float((packet.pts if packet.pts is not None else packet.dts) * packet.time_base)
+        # Without decoding times pictures come in any order: that is no fresh start.
+        decode_s = self.last_s if packet.dts is None else float(packet.dts * packet.time_base)
         if not self.rows or decode_s < self.last_s - RESTART_S:
             self.rows.append([packet.pos or 0, start_s, start_s])
         row = self.rows[-1]

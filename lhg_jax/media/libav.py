@@ -56,9 +56,13 @@ def open_input(path: str | os.PathLike) -> Iterator[Any]:
 
 
 def video_stream(container: Any) -> Any | None:
-    """The video stream that players show, or None; cover pictures and thumbnails are none."""
+    """The video stream that players show, or None; cover pictures and thumbnails are none.
+
+    One that cannot be decoded is chosen only where all are of that kind.
+    """
     pictures = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-    stream = _preferred([s for s in container.streams.video if not s.disposition & pictures])
+    streams = [s for s in container.streams.video if not s.disposition & pictures]
+    stream = _preferred([s for s in streams if s.codec_context is not None] or streams)
     if stream is not None:
         stream.thread_type = "AUTO"
     return stream

@@ -1,5 +1,6 @@
 """The sound of a video that is being written: copied packet by packet, or encoded to AAC."""
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
@@ -51,9 +52,12 @@ def _can_be_copied(path: str | os.PathLike) -> bool:
 
 def _kinds(path: str | os.PathLike) -> set[tuple[int, int]]:
     """Sample rates and channel counts in a file's sound."""
+    found = set()
     with libav.open_input(path) as container:
-        frames = container.decode(libav.audio_stream(container))
-        return {(frame.sample_rate, frame.layout.nb_channels) for frame in frames}
+        for packet in container.demux(libav.audio_stream(container)):
+            with contextlib.suppress(libav.av.error.InvalidDataError):
+                found |= {(frame.sample_rate, frame.layout.nb_channels) for frame in packet.decode()}
+    return found
 
 
 def _encoder(output: Any, rate: int, channels: int) -> Any:

@@ -35,7 +35,8 @@ def read_timing(path: str | os.PathLike) -> Timing:
     clock = read_clock(path)
     with libav.open_input(path) as container:
         stream = require_video(path, container)
-        rows = _packet_rows(path, container, stream) if is_timed(container) else None
+        tells = is_timed(container) and not clock.joins
+        rows = _packet_rows(path, container, stream) if tells else None
     if rows is None:
         with libav.open_input(path) as container:
             stream = require_video(path, container)

@@ -8,6 +8,7 @@ import pytest
 from media_clips import HEIGHT, WIDTH, copy_through, make_images, make_video, make_wave, mux_audio, packets_of
 
 from lhg_jax import media
+from lhg_jax.util.errors import UserError
 
 
 @pytest.mark.parametrize("suffix,tolerance", [("wav", 1e-3), ("flac", 1e-3), ("m4a", 0.05), ("mp3", 0.05)])
@@ -39,6 +40,32 @@ def test_numbers_that_are_none_are_silence(tmp_path):
     back = media.read_audio(path)
     assert not back[100:110].any() and (back[200], back[300]) == (1, -1)
     np.testing.assert_allclose(back[301:], wave[0, 301:], atol=1e-6)
+
+
+def test_damaged_pieces_of_sound_are_left_out(tmp_path, caplog):
+    """`cat a.mp3 b.mp3`: the second header is no sound; players pass over it."""
+    media.write_audio(tmp_path / "a.mp3", make_wave(1.5, 16000)[0], 16000)
+    data = (tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "both.mp3").write_bytes(data + data)
+    wave = media.read_audio(tmp_path / "both.mp3")
+    assert len(wave) == pytest.approx(2 * 1.5 * 16000, abs=0.2 * 16000)
+    assert "both.mp3: 1 damaged pieces of its sound are left out" in caplog.text
+    (tmp_path / "noise.mp3").write_bytes(data[:400] + np.random.default_rng(0).bytes(30_000))
+    with pytest.raises(UserError, match=r"noise.mp3: damaged, most of its sound"):
+        media.read_audio(tmp_path / "noise.mp3")
+
+
+def test_a_track_that_can_be_decoded_is_taken(tmp_path):
+    """Phones put a second track beside the sound, in a code that nobody else knows."""
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w") as out:
+        tracks = [out.add_stream(codec, rate=16000, layout="mono") for codec in ("aac", "pcm_s16le")]
+        for track in tracks:
+            mux_audio(out, track, make_wave(0.5, 16000), 16000, "mono")
+    for known, unknown in ((b"mp4a", b"apac"), (b"sowt", b"apac")):
+        data = path.read_bytes()
+        (tmp_path / "odd.mov").write_bytes(data[::-1].replace(known[::-1], unknown[::-1], 1)[::-1])
+        assert len(media.read_audio(tmp_path / "odd.mov")) == pytest.approx(8000, abs=1200)
 
 
 @pytest.mark.parametrize("layout", ["mono", "stereo", "5.1", "7.1"])

@@ -129,16 +129,25 @@ def test_sound_that_changes_its_channels(tmp_path):
             assert np.corrcoef(got, want[round(middle * 48000) - 3000 :: 3][:2000])[0, 1] > 0.9, middle
 
 
-@pytest.mark.parametrize("sizes", [[(64, 48), (64, 48)], [(64, 48), (48, 64)]])
-def test_joined_recordings_follow_each_other(tmp_path, sizes):
+@pytest.mark.parametrize(
+    ("suffix", "sizes"),
+    [("ts", [(64, 48), (64, 48)]), ("ts", [(64, 48), (48, 64)]), ("mkv", [(64, 48), (64, 48)])],
+)
+def test_joined_recordings_follow_each_other(tmp_path, suffix, sizes):
     """`cat a.ts b.ts`: time starts again in the middle. Pictures of another shape keep their aspect."""
     parts = [
         make_video(
-            tmp_path / f"{i}.ts", 25, 30, audio="aac", size=size, video_start_s=3 * i, audio_start_s=3 * i
+            tmp_path / f"{i}.{suffix}",
+            25,
+            30,
+            audio="aac",
+            size=size,
+            video_start_s=3 * i,
+            audio_start_s=3 * i,
         )
         for i, size in reversed(list(enumerate(sizes)))
     ]
-    joined = tmp_path / "joined.ts"
+    joined = tmp_path / f"joined.{suffix}"
     joined.write_bytes(b"".join(part.read_bytes() for part in parts))
     times = media.frame_times(joined)
     assert len(times) == 60

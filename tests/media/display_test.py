@@ -137,6 +137,14 @@ def test_the_default_tracks_are_read(tmp_path, suffix, default):
     assert (np.abs(media.read_audio(tmp_path / "out.mp4")).max() > 0.1) == bool(default)
 
 
+def test_a_picture_track_that_can_be_decoded_is_shown(tmp_path):
+    path = write_two_tracks(tmp_path / "in.mp4", 0)
+    data = path.read_bytes()
+    first = data.index(b"avc1", data.index(b"stsd"))
+    path.write_bytes(data[:first] + b"none" + data[first + 4 :])
+    assert next(media.read_frames(path)).image.shape == (48, 64, 3)
+
+
 class Pipe(io.RawIOBase):
     """A file that can only be written on, so that no header is mended at the end."""
 
