@@ -51,6 +51,7 @@ class ListenerModel:
       head: draws listeners about the model's, None where it only knows the mean one.
       inference: how it is run on a clip.
       name: for messages, e.g. its file.
+      training: how long it was trained, and on what; empty where its file does not say.
     """
 
     model: nn.Module
@@ -59,6 +60,7 @@ class ListenerModel:
     head: ListenerHead | None = None
     inference: InferenceSpec = dataclasses.field(default_factory=InferenceSpec)
     name: str = "the listener"
+    training: str = ""
 
     @property
     def space(self) -> CoefficientSpace:
@@ -193,7 +195,7 @@ def load_listener(path: Path | None) -> ListenerModel:
     model = module(config)
     own = read_head(path, head, variables.pop("head", {})) if head else None
     check_tree(path, variables, template(model, features))
-    return ListenerModel(model, variables, features, own, inference, str(path))
+    return ListenerModel(model, variables, features, own, inference, str(path), metadata.get("training", ""))
 
 
 def read_specs(

@@ -96,7 +96,8 @@ def prepare(options: Options) -> None:
     if options.runner:
         clip_jobs.make_clips_on_beam(plan.jobs, clips, options.runner, options.runner_options)
     else:
-        clip_jobs.make_clips(plan.jobs, clips, options.workers or available_cores())
+        seconds = clip_jobs.make_clips(plan.jobs, clips, options.workers or available_cores())
+        report.print_seconds(seconds, console)
     reasons = [(job.uuid, clip_jobs.left_out_reason(job, clips)) for job in plan.jobs]
     left_out = [*plan.left_out, *(LeftOut(uuid, reason) for uuid, reason in reasons if reason)]
     try:

@@ -102,7 +102,10 @@ def main() -> None:
         make_on_runner(settings, todo, options)
         return
     times = StageTimes()
-    times.print_table(make_all(settings.open(stages=times), todo, options))
+    pipeline = settings.open(stages=times)
+    if options.checkpoint and not options.motion:
+        say(f"listener: {options.checkpoint}, trained for {pipeline.model.training or 'an unknown time'}")
+    times.print_table(make_all(pipeline, todo, options))
 
 
 def check(options: Options) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from lhg_jax.data.schema import ClipInfo, Example, encode, load_protos
+from lhg_jax.preparation.stage_clock import Seconds, add, clocked
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.beam import run_on_beam
 from lhg_jax.util.errors import MissingExtraError, UserError
@@ -46,13 +47,18 @@ def reason_path(folder: Path, key: str) -> Path:
     return folder / f"{key}.reason"
 
 
-def make_clip(job: Job, folder: Path) -> None:
+def make_clip(job: Job, folder: Path) -> Seconds:
     """Makes a clip's file, unless it is there; of a clip that cannot be used, the file with the reason.
 
-    Raises `MissingExtraError`: that is not the clip's fault.
+    Returns the seconds that its stages took. Raises `MissingExtraError`: that is not the clip's fault.
     """
-    if clip_path(folder, job.key).exists():
-        return
+    with clocked() as seconds:
+        if not clip_path(folder, job.key).exists():
+            _make(job, folder)
+    return seconds
+
+
+def _make(job: Job, folder: Path) -> None:
     try:
         example, info = job.make()
     except MissingExtraError:
@@ -65,8 +71,12 @@ def make_clip(job: Job, folder: Path) -> None:
         temporary.write_bytes(encode(example, info))
 
 
-def make_clips(jobs: Sequence[Job], folder: Path, workers: int) -> None:
-    """Makes clips with a progress bar, in worker processes if there are several; an error in one ends all."""
+def make_clips(jobs: Sequence[Job], folder: Path, workers: int) -> Seconds:
+    """Makes clips with a progress bar, in worker processes if there are several; an error in one ends all.
+
+    Returns the seconds of each stage, of all workers together.
+    """
+    seconds: Seconds = {}
     # While TFDS is imported it replaces Python's `import`, and the bar's own thread would stumble over that.
     load_protos()
     missing = [job for job in jobs if not clip_path(folder, job.key).exists()]
@@ -74,25 +84,25 @@ def make_clips(jobs: Sequence[Job], folder: Path, workers: int) -> None:
         for _ in range(len(jobs) - len(missing)):
             advance()
         finished = _in_processes if min(workers, len(missing)) > 1 else _in_order
-        for _ in finished(missing, folder, workers):
+        for of_clip in finished(missing, folder, workers):
+            add(seconds, of_clip)
             advance()
+    return seconds
 
 
-def _in_order(jobs: Sequence[Job], folder: Path, _: int) -> Iterator[None]:
+def _in_order(jobs: Sequence[Job], folder: Path, _: int) -> Iterator[Seconds]:
     for job in jobs:
-        make_clip(job, folder)
-        yield
+        yield make_clip(job, folder)
 
 
-def _in_processes(jobs: Sequence[Job], folder: Path, workers: int) -> Iterator[None]:
+def _in_processes(jobs: Sequence[Job], folder: Path, workers: int) -> Iterator[Seconds]:
     context = multiprocessing.get_context("spawn")
     with worker_environment(), concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
         try:
             for future in concurrent.futures.as_completed(
                 [pool.submit(make_clip, job, folder) for job in jobs]
             ):
-                future.result()
-                yield
+                yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

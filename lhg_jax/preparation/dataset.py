@@ -4,6 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+
 from lhg_jax.contract import FeatureSpec, require_same
 from lhg_jax.data.records import (
     METADATA,
@@ -15,9 +18,11 @@ from lhg_jax.data.records import (
     write_shard,
 )
 from lhg_jax.data.schema import ClipInfo, decode, decode_info, feature_spec
-from lhg_jax.motion import SPACES, CoefficientSpace
+from lhg_jax.face_model import ACTIONS
+from lhg_jax.motion import LANDMARK, SPACES, CoefficientSpace
 from lhg_jax.preparation.clip_jobs import Job, clip_path
 from lhg_jax.preparation.tfds_files import shard_name, write_dataset_info
+from lhg_jax.styles import action_amounts
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError
 
@@ -33,6 +38,7 @@ class SplitContents:
       infos, frames, keys: of each clip, in order.
       shards, lengths: file names, and how many clips each holds.
       speaker, listener: moments of their coefficients where they are seen.
+      speaker_actions, listener_actions: likewise of `face_model.ACTIONS`; None in other spaces.
     """
 
     infos: list[ClipInfo]
@@ -42,6 +48,8 @@ class SplitContents:
     lengths: list[int]
     speaker: Moments
     listener: Moments
+    speaker_actions: Moments | None = None
+    listener_actions: Moments | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,15 +180,31 @@ def _summarise(
     """What the shards hold, read from the clips they were made of."""
     infos, frames = [], []
     speaker, listener = Moments.empty(space.size), Moments.empty(space.size)
+    actions = (
+        (Moments.empty(len(ACTIONS)), Moments.empty(len(ACTIONS))) if space == LANDMARK else (None, None)
+    )
     for job in jobs:
         record = clip_path(clips, job.key).read_bytes()
         example = decode(record, 0)
         features = example.features
         infos.append(decode_info(record, 0))
         frames.append(features.frames)
-        listener.add(example.listener_motion[example.listener_seen])
-        speaker.add(features.speaker_motion[features.speaker_seen])
-    return SplitContents(infos, frames, [job.key for job in jobs], shards, lengths, speaker, listener)
+        seen = (
+            features.speaker_motion[features.speaker_seen],
+            example.listener_motion[example.listener_seen],
+        )
+        for values, moments, of_actions in zip(seen, (speaker, listener), actions, strict=True):
+            moments.add(values)
+            if of_actions:
+                of_actions.add(_actions(values, space))
+    keys = [job.key for job in jobs]
+    return SplitContents(infos, frames, keys, shards, lengths, speaker, listener, *actions)
+
+
+def _actions(
+    values: Float[np.ndarray, "rows coeff"], space: CoefficientSpace
+) -> Float[np.ndarray, "rows action"]:
+    return np.stack(list(action_amounts(values[:, space.slice("exp")]).values()), axis=1)
 
 
 def _metadata(

@@ -16,6 +16,7 @@ from lhg_jax.faces.precomputed import at_video_rate, read_coefficients
 from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion, require_same_space
 from lhg_jax.moving_anchor import relative_to_anchor
 from lhg_jax.preparation.clip_files import ClipFiles
+from lhg_jax.preparation.stage_clock import timed
 from lhg_jax.speech.asr import RECOGNISERS
 from lhg_jax.speech.bert import shared_encoder
 from lhg_jax.speech.causal import causal_spec, extract_causal_speech
@@ -87,23 +88,27 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
     if sound is None:
         raise UserError("neither the speaker's sound nor a video of the speaker")
     words = read_transcript(clip.transcript) if clip.transcript else None
-    wave = media.read_audio(sound)
+    with timed("sound"):
+        wave = media.read_audio(sound)
     _compare_videos(clip, notes)
-    speaker = _motion(clip.speaker_coefficients, clip.speaker, notes)
-    listener = _motion(clip.listener_coefficients, clip.listener, notes)
+    with timed("face tracking"):
+        speaker = _motion(clip.speaker_coefficients, clip.speaker, notes)
+        listener = _motion(clip.listener_coefficients, clip.listener, notes)
     require_same_space("the speaker's motion", speaker.space, "the listener's motion", listener.space)
     frames = _common_length(len(speaker), len(listener), notes)
     _compare_sound(len(wave) / media.SAMPLE_RATE * FRAME_RATE, frames, notes)
     if words is None:
-        words = RECOGNISERS[recipe.asr](wave)
+        with timed("recognition"):
+            words = RECOGNISERS[recipe.asr](wave)
     elif clip.transcript and (message := misfit(words, frames / FRAME_RATE)):
         notes.append(f"{clip.transcript.name}: {message}")
-    if recipe.causal:
-        known = words if clip.transcript else []
-        speech = extract_causal_speech(wave, frames, known, shared_encoder())
-        example = assemble(speech, relative_to_anchor(speaker), listener)
-    else:
-        example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
+    with timed("features"):
+        if recipe.causal:
+            known = words if clip.transcript else []
+            speech = extract_causal_speech(wave, frames, known, shared_encoder())
+            example = assemble(speech, relative_to_anchor(speaker), listener)
+        else:
+            example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
     recipe_name, columns = AUDIO[recipe.audio]
     example = example.replace(
         features=example.features.replace(mfcc=columns(sound, frames, example.features.mfcc))

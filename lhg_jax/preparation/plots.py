@@ -5,24 +5,26 @@ from typing import Any
 
 import numpy as np
 
-from lhg_jax.motion import FRAME_RATE, SPACES, CoefficientSpace, Part
+from lhg_jax.face_model import ACTIONS
+from lhg_jax.motion import FRAME_RATE, LANDMARK, SPACES, CoefficientSpace, Part
 from lhg_jax.preparation.dataset import DataSet
 
-WIDTH, HEIGHT = 12.0, 6.5  # inches
+WIDTH, HEIGHT = 14.0, 6.5  # inches
 NAMES = {"angle": ("pitch", "yaw", "roll"), "crop": ("scale", "x", "y")}
 PLACES = {"deep3d": ("x", "y", "z"), "deep3d_crop": ("x", "y", "z")}  # of `trans`; else x, y and a scale
 
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """Coefficients that share an axis.
+    """Coefficients, or actions of the face, that share an axis.
 
     Attributes:
       title: what they are.
       unit: of the y axis.
-      columns: their numbers in a frame.
+      columns: their numbers in a frame, or among `face_model.ACTIONS`.
       names: one for each column; empty for many, which are numbered.
       factor: from the unit of the coefficients to that of the axis.
+      source: ending of the field of `SplitContents` that holds their moments.
     """
 
     title: str
@@ -30,6 +32,7 @@ class Panel:
     columns: range
     names: tuple[str, ...] = ()
     factor: float = 1.0
+    source: str = ""
 
 
 def panels(space: CoefficientSpace) -> list[Panel]:
@@ -44,6 +47,10 @@ def panels(space: CoefficientSpace) -> list[Panel]:
             found += _place(space, part, columns)
         else:
             found.append(Panel(part.name, part.unit, columns, NAMES.get(part.name, ())))
+    if space == LANDMARK:
+        names = tuple(name.replace("_", "\n") for name in ACTIONS)
+        unit = "share of a full smile, blink, ..."
+        found.append(Panel("face", unit, range(len(ACTIONS)), names, source="_actions"))
     return found
 
 
@@ -75,7 +82,7 @@ def plot_lengths(figure: Any, data: DataSet) -> None:
 def plot_coefficients(figure: Any, data: DataSet) -> None:
     """Mean and standard deviation of every coefficient: speakers above, listeners below, a colour a split."""
     shown = panels(SPACES[next(iter(data.metadata.values())).space])
-    widths = [max(0.22 * len(panel.columns), 2.2) for panel in shown]
+    widths = [max((1.0 if panel.names else 0.2) * len(panel.columns), 2.2) for panel in shown]
     rows = figure.subplots(2, len(shown), width_ratios=widths, squeeze=False, sharex="col", sharey="col")
     for row, who in zip(rows, ("speaker", "listener"), strict=True):
         for axes, panel in zip(row, shown, strict=True):
@@ -89,7 +96,7 @@ def plot_coefficients(figure: Any, data: DataSet) -> None:
 def _draw(axes: Any, panel: Panel, data: DataSet, who: str) -> None:
     columns, places = list(panel.columns), np.arange(len(panel.columns))
     for number, (name, split) in enumerate(data.splits.items()):
-        moments = getattr(split, who)
+        moments = getattr(split, f"{who}{panel.source}")
         shift = 0.18 * (number - (len(data.splits) - 1) / 2)  # splits stand beside each other
         mean, std = (panel.factor * values[columns] for values in (moments.mean, moments.std))
         axes.errorbar(places + shift, mean, std, fmt="o", ms=3, lw=1, label=name)

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lhg_jax.preparation.clip_files import LeftOut
 from lhg_jax.preparation.dataset import DataSet, SplitContents
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import MissingExtraError
+from lhg_jax.util.progress import duration
 
 FOLDER = "report"
 
@@ -90,6 +91,14 @@ def print_summary(summary: dict[str, Any], folder: Path, console: Console) -> No
     clips = sum(split["clips"] for split in summary["splits"].values())
     _print(f"wrote {folder} ({_count(clips, 'clip', 'clips')})", console)
     _print(f"report: {folder / FOLDER} (report.json, lengths.png, coefficients.png)", console)
+
+
+def print_seconds(seconds: Mapping[str, float], console: Console) -> None:
+    """Where the time went, the longest stage first; nothing where no clip was made."""
+    stages = sorted(seconds.items(), key=lambda item: -item[1])
+    if stages:
+        times = ", ".join(f"{name} {duration(spent)}" for name, spent in stages)
+        _print(f"time, of all workers together: {times}", console)
 
 
 def _length(hours: float) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from lhg_jax.contract import Example, spec_to_json
 from lhg_jax.data.schema import ClipInfo, assemble, presumed_features
 from lhg_jax.moving_anchor import relative_to_anchor
+from lhg_jax.preparation.stage_clock import timed
 from lhg_jax.preparation.voices import Voice
 from lhg_jax.simulator.dyads import (
     Dyad,
@@ -76,7 +77,8 @@ class SyntheticJob:
 
     def make(self) -> tuple[Example, ClipInfo]:
         """Simulates the dyad and extracts what a model sees of it."""
-        dyad = self.dyad()
+        with timed("simulation"):
+            dyad = self.dyad()
         info = ClipInfo(
             uuid=dyad.uuid,
             speaker_id=self.voice.speaker if self.voice else "",
@@ -85,11 +87,12 @@ class SyntheticJob:
             motion_source="simulated",
             transcript=to_json(dyad.words),
         )
-        if self.causal:
+        with timed("features"):
+            if not self.causal:
+                return make_example(dyad, shared_encoder()), info
             example = make_causal_example(dyad, shared_encoder())
-            spec = causal_spec(presumed_features(example, info.space))
-            return example, dataclasses.replace(info, features=spec_to_json(spec))
-        return make_example(dyad, shared_encoder()), info
+        spec = causal_spec(presumed_features(example, info.space))
+        return example, dataclasses.replace(info, features=spec_to_json(spec))
 
 
 def make_causal_example(dyad: Dyad, encoder: PrefixEncoder) -> Example:

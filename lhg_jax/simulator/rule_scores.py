@@ -10,11 +10,11 @@ import scipy.optimize
 import scipy.signal
 from jaxtyping import Bool, Float
 
-from lhg_jax.face_model import ACTIONS, action
 from lhg_jax.motion import FRAME_RATE, Motion, require_same_space
 from lhg_jax.simulator.curves import frame_times
 from lhg_jax.simulator.dyads import Dyad
 from lhg_jax.simulator.rules import MIRROR_SIGNS, Event, mirror_response, sentiment, smile_response
+from lhg_jax.styles import action_amounts
 
 # Chosen for the simulator, not from the literature: between what its rules make and its noise. At 1.2-5 Hz
 # the strokes of its faintest nods reach 0.87 degrees and more, all but the first and last swing of its
@@ -71,9 +71,7 @@ def mean_probe(probes: Iterable[dict[str, float]]) -> dict[str, float]:
 
 def controls(motion: Motion) -> dict[str, Float[np.ndarray, "frames"]]:
     """How much of each action of the face model is on the face, from the first frame (least squares)."""
-    basis = np.stack([action(name) for name in ACTIONS], axis=1)
-    exp = motion.part("exp") - motion.part("exp")[0]
-    return dict(zip(ACTIONS, np.linalg.lstsq(basis, exp.T, rcond=None)[0], strict=True))
+    return action_amounts(motion.part("exp") - motion.part("exp")[0])
 
 
 def feeling(motion: Motion) -> Float[np.ndarray, "frames"]:

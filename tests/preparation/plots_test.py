@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lhg_jax.data.records import Metadata, Moments
+from lhg_jax.face_model import ACTIONS
 from lhg_jax.motion import DEEP3D, DEEP3D_CROP, LANDMARK, TDDFA
 from lhg_jax.preparation import plots
 from lhg_jax.preparation.dataset import DataSet, SplitContents
@@ -17,22 +18,22 @@ from lhg_jax.preparation.dataset import DataSet, SplitContents
 def data_set(space, splits=("train", "test"), frames=(90, 300, 300)) -> DataSet:
     rng = np.random.default_rng(len(space.name))
 
-    def moments() -> Moments:
-        found = Moments.empty(space.size)
-        found.add(rng.normal(size=(50, space.size)))
+    def moments(size: int = space.size) -> Moments:
+        found = Moments.empty(size)
+        found.add(rng.normal(size=(50, size)))
         return found
 
-    contents = {
-        name: SplitContents([], list(frames), [], [], [], speaker=moments(), listener=moments())
-        for name in splits
-    }
+    def contents() -> SplitContents:
+        actions = (moments(len(ACTIONS)), moments(len(ACTIONS))) if space == LANDMARK else ()
+        return SplitContents([], list(frames), [], [], [], moments(), moments(), *actions)
+
     metadata = {name: Metadata(space.name, "test", -1, list(frames), [], [], [], [], []) for name in splits}
-    return DataSet(Path(), "dyads", contents, metadata)
+    return DataSet(Path(), "dyads", {name: contents() for name in splits}, metadata)
 
 
 @pytest.mark.parametrize("space", [LANDMARK, TDDFA, DEEP3D, DEEP3D_CROP], ids=lambda space: space.name)
 def test_panels_hold_every_coefficient_once(space):
-    columns = [column for panel in plots.panels(space) for column in panel.columns]
+    columns = [column for panel in plots.panels(space) if not panel.source for column in panel.columns]
     assert sorted(columns) == list(range(space.size))
     for panel in plots.panels(space):
         assert panel.unit and len(panel.names) in (0, len(panel.columns))
@@ -54,6 +55,7 @@ def test_nothing_is_cut_off_and_everything_is_named(space):
     assert all(a.x1 <= b.x0 for a, b in itertools.pairwise(titles) if a.y0 == b.y0)
     names = {text.get_text() for axes in figure.axes for text in axes.get_xticklabels()}
     assert {"pitch", "yaw", "roll", "x", "y"} <= names
+    assert ({"smile", "blink"} <= names) == (space == LANDMARK)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["train", "test"]
 
 
