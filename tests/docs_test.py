@@ -68,6 +68,14 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page):
+    """As they stand, or inside one of the two packages."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for name in re.findall(r"`([a-z_0-9/]*/[a-z_0-9]+\.(?:py|json|csv))(?:::\w+)?`", text):
+        assert any((ROOT / part / name).exists() for part in ("", "lhg_jax", "lhg_exporters")), name
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """The files that the pages speak of."""

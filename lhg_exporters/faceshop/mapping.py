@@ -34,7 +34,7 @@ class Mapping(nn.Module):
         """Styles, one row a layer (all rows equal).
 
         Args:
-          latent: z, identity, texture, expression, light, each over its scale (render/faceshop_latent.py).
+          latent: z, identity, texture, expression, light, each over its scale (render/faceshop/latent.py).
           pose: pitch and yaw that condition the face, radians; front is (pi/2, pi/2).
           truncation: psi in [0, 1]; below 1 styles are pulled to the average face.
         """

@@ -56,7 +56,7 @@ class FaceGenerator:
         Args:
           texels: the moving volume.
           still: the still one, whose features are taken where it has a `frozen` label.
-          pose: of the camera, `faceshop_latent.camera_pose`.
+          pose: of the camera, `latent.camera_pose`.
           frozen: labels.
         """
         taken = np.zeros(LABELS, np.float32)
