@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lhg_jax.speech.cues import Cue, TranscriptError
 
-_TIME = r"(?:(\d+):)?(\d\d?):(\d\d?)(?:[,.](\d{1,9}))?"
+_TIME = r"(?:(\d+):)?(\d\d?):(\d\d?)(?:[,.](\d{1,9})(?:\.\d*)?)?"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?$")
 _STAMP = re.compile(rf"<{_TIME}>")  # of a word, within a line of WebVTT
 _TAG = re.compile(r"</?[a-z\d][^>]*>|\{\\[^}]*\}", re.IGNORECASE)  # <i>, <v Speaker>, <00:01.000>, {\an8}

@@ -1,4 +1,4 @@
-"""Words of the .json that speech recognisers write: Whisper, WhisperX, and plain lists of words."""
+"""Words of the .json that speech recognisers write: Whisper, WhisperX, plain lists of words, and others."""
 
 import json
 import math
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lhg_jax.speech.cues import Cue, TranscriptError, letters
+from lhg_jax.speech.recogniser_json import plain_entries
 
 WANTED = '{"word": "...", "start": 0.1, "end": 0.4}'
 
@@ -22,7 +23,7 @@ def parse_json(text: str) -> Iterator[Cue]:
     except (RecursionError, ValueError):
         raise TranscriptError("not JSON of words (nested too deeply, or a number too long)") from None
     if isinstance(content, dict):
-        content = content.get("segments", content.get("words"))
+        content = _listed(content)
     if not isinstance(content, list):
         raise TranscriptError('want a list of words or {"segments": [...]}')
     plain: list[tuple[Any, str]] = []
@@ -33,6 +34,16 @@ def parse_json(text: str) -> Iterator[Cue]:
         else:
             plain.append((entry, f"entry {index + 1}"))
     yield from _placed(plain, None, None)
+
+
+def _listed(content: dict[str, Any]) -> Any:
+    """The list of words or segments in an object of JSON; None where there is none."""
+    if "segments" in content or "words" in content:
+        return content.get("segments", content.get("words"))
+    try:
+        return plain_entries(content)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise TranscriptError(f"not what a recogniser writes ({type(error).__name__}: {error})") from None
 
 
 def _bounds(segment: dict[str, Any]) -> tuple[float | None, float | None]:

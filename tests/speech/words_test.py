@@ -162,6 +162,9 @@ def test_letters_beyond_ascii(tmp_path):
         ("a.json", '[{"word": "x", "start": 1' + "0" * 400 + ', "end": 2}]', "entry 1: times inf"),
         ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.json", '[{"word": "x"}, {"word": "y"}]', "entry 1: want"),
+        ("a.json", '{"results": {}}', "not what a recogniser writes .KeyError: 'items'"),
+        ("a.json", '{"events": [{"segs": [{"utf8": 3}]}]}', "not what a recogniser writes"),
+        ("a.json", '{"transcription": null}', "not what a recogniser writes"),
         ("a.TextGrid", SHORT.replace("0\n1\n", "1e999\n1\n"), "is not finite"),
         ("a.TextGrid", "hello", "ends where the file type should be"),
         ("a.TextGrid", LONG[:500], "ends where"),
@@ -280,6 +283,39 @@ def test_words_outside_the_clip_are_worth_a_word():
         "(are they milliseconds?)"
     )
     assert misfit([Word("a", start / 2, start / 2 + 0.4) for start in range(6)], 1.5) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"transcription": [
+            {"timestamps": {"from": "00:00:00,500"}, "offsets": {"from": 500, "to": 750}, "text": " one"},
+            {"offsets": {"from": 750, "to": 1250}, "text": " two."},
+        ]},
+        {"result": [
+            {"conf": 1.0, "word": "one", "start": 0.5, "end": 0.75},
+            {"word": "two.", "start": 0.75, "end": 1.25},
+        ], "text": "one two"},
+        {"wireMagic": "pb3", "events": [
+            {"tStartMs": 0, "dDurationMs": 9000, "id": 1},
+            {"tStartMs": 500, "dDurationMs": 2000, "segs": [{"utf8": "one"}]},
+            {"tStartMs": 740, "dDurationMs": 10, "aAppend": 1, "segs": [{"utf8": "\n"}]},
+            {"tStartMs": 750, "dDurationMs": 500, "segs": [{"utf8": " two.", "tOffsetMs": 0}]},
+        ]},
+        {"results": {"channels": [{"alternatives": [{"transcript": "one two", "words": [
+            {"word": "one", "start": 0.5, "end": 0.75}, {"word": "two.", "start": 0.75, "end": 1.25},
+        ]}]}]}},
+        {"results": {"items": [
+            {"start_time": "0.5", "end_time": "0.75", "alternatives": [{"content": "one"}]},
+            {"start_time": "0.75", "end_time": "1.25", "alternatives": [{"content": "two."}]},
+            {"type": "punctuation", "alternatives": [{"content": "."}]},
+        ]}},
+    ],
+    ids=["whisper.cpp", "vosk", "youtube", "deepgram", "amazon"],
+)  # fmt: skip
+def test_json_of_other_recognisers(tmp_path, content):
+    words = read_transcript(write(tmp_path, "a.json", json.dumps(content)))
+    assert triples(words) == [("one", 0.5, 0.75), ("two.", 0.75, 1.25)]
 
 
 def test_missing_file_and_folder(tmp_path):
