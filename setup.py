@@ -36,6 +36,7 @@ PIPELINE = [
     "pi-heif>=1.0",
 ]
 TRAIN = ["grain>=0.2.10", "tensorflow-datasets>=4.9.8", "array_record>=0.7", "tensorboardX>=2.6"]
+LIVE = ["aiohttp>=3.12"]
 TENSORBOARD = ["tensorboard>=2.18"]  # the viewer; runs write its files without it
 # librosa finds the pitch of recorded speech by pYIN (--speech, which also needs PocketSphinx, of `pipeline`).
 # It brings numba, LLVM and scikit-learn, which making a video does not need.
@@ -51,6 +52,7 @@ EXPORT = [*ONNX, "jax2onnx>=0.17"]
 LINT = ["ruff>=0.9", "mypy>=1.13"]
 TEST = [
     *PIPELINE,
+    *LIVE,
     *TRAIN,
     *SYNTHETIC,
     *STAGES,
@@ -84,6 +86,7 @@ setup(
     extras_require={
         "pipeline": PIPELINE,
         "train": TRAIN,
+        "live": [*PIPELINE, *LIVE],
         "tensorboard": TENSORBOARD,
         "synthetic": SYNTHETIC,
         "onnx": ONNX,

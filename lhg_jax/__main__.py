@@ -3,12 +3,14 @@
 import difflib
 import importlib
 import sys
+from typing import Any
 
 import lhg_jax
 from lhg_jax.util.errors import UserError, run_cli
 
 COMMANDS = {
     "sample": "a speaker and a portrait in, a video of that person listening out",
+    "live": "a portrait that listens while you talk, in the browser",
     "prepare": "conversations (simulated, ViCo, your own) into clips for training",
     "train": "train a listener on prepared clips",
     "predict": "a trained listener's motion, or videos, for a whole split of prepared clips",
@@ -32,6 +34,12 @@ def usage() -> str:
     )
 
 
+def command_module(name: str) -> Any:
+    """The module of a command, with its `Options` and `main`: a file, or the `__main__` of a folder."""
+    module = importlib.import_module(f"lhg_jax.{name}")
+    return importlib.import_module(f"{module.__name__}.__main__") if hasattr(module, "__path__") else module
+
+
 def main() -> None:
     """Runs the command that is named first; prints the list where none is."""
     name, *arguments = sys.argv[1:] or ["--help"]
@@ -41,7 +49,7 @@ def main() -> None:
         print(f"lhg_jax {lhg_jax.__version__}")
     elif name in COMMANDS:
         sys.argv = [f"lhg-jax {name}", *arguments]
-        importlib.import_module(f"lhg_jax.{name}").main()
+        command_module(name).main()
     else:
         near = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"perhaps you meant {near[0]!r}" if near else f"known: {', '.join(COMMANDS)}"

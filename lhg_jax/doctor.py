@@ -38,6 +38,7 @@ EXTRAS = {
         "PIL",
         "pi_heif",
     ),
+    "live": ("aiohttp",),
     "train": ("grain", "tensorflow_datasets", "array_record", "tensorboardX"),
     "synthetic": ("espeakng_loader", "vaderSentiment", "librosa"),
     "onnx": ("onnx", "onnxruntime"),
@@ -47,7 +48,8 @@ EXTRAS = {
     "beam": ("apache_beam",),
 }
 PURPOSES = {
-    "pipeline": "sample, prepare, predict, evaluate",
+    "pipeline": "sample, live, prepare, predict, evaluate",
+    "live": "live",
     "train": "prepare, train, predict",
     "synthetic": "prepare --source synthetic",
     "onnx": "networks in ONNX files",
@@ -59,6 +61,7 @@ PURPOSES = {
 # Extras that a command needs; what only some of its options need is not counted.
 COMMANDS = {
     "sample": ("pipeline",),
+    "live": ("pipeline", "live"),
     "prepare": ("pipeline", "train"),
     "train": ("train",),
     "predict": ("pipeline", "train"),

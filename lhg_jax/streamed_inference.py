@@ -34,8 +34,10 @@ class Stream:
         self._step = jax.jit(functools.partial(model.apply, method="step", mutable=[STREAM]))
         self.restart()
 
-    def restart(self) -> None:
-        """Goes back to the start of a stream."""
+    def restart(self, first_frame: Float[np.ndarray, "coeff"] | None = None) -> None:
+        """Goes back to the start of a stream, of another resting face if one is given."""
+        if first_frame is not None:
+            self._first = jnp.asarray(first_frame, jnp.float32)[None]
         self._state: dict[str, Any] = {}
 
     def step(self, piece: SpeakerFeatures) -> Float[np.ndarray, "frames coeff"]:

@@ -1,7 +1,6 @@
 """The documents' code runs, and the commands in them have the options that they use."""
 
 import dataclasses
-import importlib
 import re
 import shlex
 import shutil
@@ -13,6 +12,8 @@ import pytest
 import skimage.data
 import skimage.io
 from sample_helpers import write_clip
+
+from lhg_jax.__main__ import command_module
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,7 +57,7 @@ def test_options_are_found_in_text():
 def test_commands_have_the_options_that_are_used(page):
     for command, option in used_options(page.read_text(encoding="utf-8")):
         if command not in OTHER:
-            options = importlib.import_module(f"lhg_jax.{command}").Options
+            options = command_module(command).Options
             assert option in option_names(options) | {"help", "version"}, f"{command} --{option}"
 
 

@@ -1,6 +1,7 @@
 """A live session: sound and pictures of a speaker in, as they come; frames of the listener out."""
 
 import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lhg_jax.faces.landmark import LandmarkTracker
 from lhg_jax.listener_checkpoint import DEMO, ListenerModel, load_listener
 from lhg_jax.live.face import LiveFace
 from lhg_jax.live.idle import Idle
+from lhg_jax.live.manner import SETTLE_S, Manner
 from lhg_jax.live.sound import LiveSound
 from lhg_jax.motion import FRAME_RATE, LANDMARK, require_same_space
 from lhg_jax.render.mesh.renderer import MeshRenderer
@@ -59,6 +61,9 @@ class LiveListener:
 
     All times are seconds on one clock of the caller's, by default `time.monotonic()`. Sound that never came
     is silence, and a speaker who is not seen is only heard; the listener goes on either way.
+
+    Attributes:
+      manner: how it listens; may be changed at any time, and is taken up within a second.
     """
 
     def __init__(self, portrait: Image, checkpoint: Path | ListenerModel | None = None, *, seed: int = 0):
@@ -74,16 +79,24 @@ class LiveListener:
         """
         model = checkpoint if isinstance(checkpoint, ListenerModel) else load_live_listener(checkpoint)
         require_live(model)
-        fit: Any = LandmarkTracker().track_image(portrait)
-        self._listener, self._rest, self._seed = model, fit.values, seed
-        self._network = Stream(model.model, model.variables, fit.values)
-        self._renderer = MeshRenderer(portrait, fit)
+        self._rest, self._renderer = _measured(portrait)
+        self._listener, self._seed = model, seed
+        self._network = Stream(model.model, model.variables, self._rest)
         self._delay = 1 - getattr(model.model.config, "look_ahead", 0)
+        self.restart()
+
+    def change_portrait(self, portrait: Image) -> None:
+        """Somebody else listens, in a new session; nothing is compiled anew.
+
+        Raises `UserError` as the constructor does; then everything stays as it was.
+        """
+        self._rest, self._renderer = _measured(portrait)
         self.restart()
 
     def restart(self) -> None:
         """Forgets the session; the next push or call begins a new one."""
-        self._network.restart()
+        self._network.restart(self._rest)
+        self.manner = self._manner = Manner()
         self._sound, self._face, self._idle = LiveSound(), LiveFace(), Idle(self._rest, self._seed)
         self._begin_s: float | None = None
         self._frame, self._jumped = 0, 0
@@ -145,6 +158,8 @@ class LiveListener:
         answer = self._network.step(self._features(log_mel, mfcc, motion, seen))[0]
         time_s = (self._begin_s or 0.0) + self._time_of(self._frame + self._delay)
         self._frame += 1
+        self._manner = self._manner.approach(self.manner, 1 - math.exp(-1 / (SETTLE_S * FRAME_RATE)))
+        answer = self._manner.apply(answer, self._rest)
         return LiveFrame(time_s, self._idle(answer, self._sound.level_db), self._renderer)
 
     def _features(
@@ -164,6 +179,12 @@ class LiveListener:
             speaker_seen=np.array([seen]),
             in_clip=np.ones(1, bool),
         )
+
+
+def _measured(portrait: Image) -> tuple[Float[np.ndarray, "70"], MeshRenderer]:
+    """The portrait as a frame of motion, and who draws it. Raises `UserError` where there is no face."""
+    fit: Any = LandmarkTracker().track_image(portrait)
+    return fit.values, MeshRenderer(portrait, fit)
 
 
 def load_live_listener(path: Path | None) -> ListenerModel:

@@ -82,6 +82,6 @@ class LiveSound:
         return span
 
     def _forget(self, before: int) -> None:
-        """Lets go of samples that no later window reads."""
-        old = min(max(before - self._first, 0), len(self._samples))
+        """Lets go of samples that no later window reads, whether they have come or not."""
+        old = max(before - self._first, 0)
         self._samples, self._first = self._samples[old:], self._first + old

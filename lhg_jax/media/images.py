@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import warnings
 
@@ -12,6 +13,11 @@ from lhg_jax.media import libav
 from lhg_jax.media.video import read_frames
 from lhg_jax.util.errors import MissingExtraError, UserError
 
+# Of pictures that come from elsewhere: more pixels than phones take, 200 MB decoded; and the formats of
+# photographs only, because for some others (EPS) Pillow runs programs.
+MAX_PIXELS = 64e6
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF")
+
 
 def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:
     """Reads a picture in any mode: EXIF rotation applied, transparency over white, 16 bit scaled to 8.
@@ -21,21 +27,46 @@ def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:
     Raises:
       UserError: not there, no picture, damaged, or without pixels.
     """
+    libav.require_file(path)
+    image = _decode(path, path)
+    return _first_frame(path) if image is None else image
+
+
+def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture of a file in memory, read as `read_image` does; `name` is for messages.
+
+    Raises:
+      UserError: no picture (a video is none here), damaged, without pixels, or with more than `MAX_PIXELS`.
+    """
+    image = _decode(io.BytesIO(data), name, MAX_PIXELS, FORMATS)
+    if image is None:
+        raise UserError(f"{name}: is no picture that can be read (it may be {', '.join(FORMATS)})")
+    return image
+
+
+def _decode(
+    source: str | os.PathLike | io.BytesIO,
+    name: str | os.PathLike,
+    most_pixels: float = math.inf,
+    formats: tuple[str, ...] | None = None,
+) -> UInt8[np.ndarray, "height width 3"] | None:
+    """The picture in a file; None where Pillow knows no such kind of file, or it is none of `formats`."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    libav.require_file(path)
     _know_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # large pictures, odd metadata: both are read all the same
-            with Image.open(path) as image:
+            with Image.open(source, formats=formats) as image:
+                if image.width * image.height > most_pixels:
+                    raise Image.DecompressionBombError
                 return _rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
-        return _first_frame(path)
+        return None
     except Image.DecompressionBombError:
-        raise UserError(f"{path}: has too many pixels for a portrait (scale it down)") from None
+        raise UserError(f"{name}: has too many pixels for a portrait (scale it down)") from None
     except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
-        raise UserError(f"{path}: is no picture that can be read ({error})") from None
+        raise UserError(f"{name}: is no picture that can be read ({error})") from None
 
 
 def _know_heif() -> None:

@@ -92,7 +92,7 @@ def session(monkeypatch):
         def __init__(self, model, variables, first):
             self.first = first
 
-        def restart(self):
+        def restart(self, first=None):
             steps.clear()
 
         def step(self, piece):
