@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax.live.manner import Manner
-from lhg_jax.media import SAMPLE_RATE
 
 VERSION = 1
+SAMPLE_RATE = 16_000  # Hz
 HEAD = struct.Struct("<cQ")
 FRAME_HEAD = struct.Struct("<cQI")
 SOUND, PICTURE, PORTRAIT, FRAME = b"S", b"I", b"P", b"F"
