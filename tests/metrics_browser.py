@@ -20,10 +20,10 @@ FLAGS = (
 class Browser:
     """One page. `complaints` collects console errors and exceptions, `requests` the urls asked for."""
 
-    def __init__(self, profile: Path):
+    def __init__(self, profile: Path, *flags: str):
         to_browser, self._out = os.pipe()
         self._in, from_browser = os.pipe()
-        arguments = [*FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        arguments = [*FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
         # The pipe's protocol fixes the numbers 3 and 4.
         shell = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
         self._process = subprocess.Popen(
@@ -66,8 +66,8 @@ class Browser:
                 assert "error" not in answer, answer
                 return answer["result"]
 
-    def open(self, path: Path, width: int = 1240, height: int = 900) -> None:
-        """Opens a local file and waits until it has loaded."""
+    def open(self, page: Path | str, width: int = 1240, height: int = 900) -> None:
+        """Opens a local file, or an address, and waits until it has loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -76,7 +76,7 @@ class Browser:
             mobile=False,
         )
         self.loaded = False
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         while not self.loaded:
             self._receive()
 

@@ -41,7 +41,8 @@ class Manner:
     ) -> Float[np.ndarray, "70"]:
         """The motion in this manner; `rest` is the portrait's."""
         values = rest + self.liveliness * (motion - rest)
-        values[LANDMARK.slice("exp")] += SMILE * max(self.attitude, 0.0) * action("smile") + FROWN * max(
-            -self.attitude, 0.0
-        ) * action("frown")
+        if self.attitude > 0:
+            values[LANDMARK.slice("exp")] += SMILE * self.attitude * action("smile")
+        if self.attitude < 0:
+            values[LANDMARK.slice("exp")] -= FROWN * self.attitude * action("frown")
         return values.astype(np.float32)

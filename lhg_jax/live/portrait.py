@@ -7,6 +7,7 @@ from lhg_jax.faces import tracking_result
 from lhg_jax.media import at_most, decode_image
 
 Image = UInt8[np.ndarray, "height width 3"]
+Smaller = UInt8[np.ndarray, "height2 width2 3"]
 
 MAX_SOURCE = 1920  # pixels: longest side in which a face is looked for
 FRAMED = 2.6  # sides of the face's box that are shown: hair and shoulders are in
@@ -14,13 +15,13 @@ WHOLE = 0.75  # of the picture's shorter side: what would be cut off then is not
 ABOVE = 0.46  # where the box's middle stands in the height
 
 
-def read_portrait(picture: Image | bytes) -> Image:
+def read_portrait(picture: Image | bytes) -> Smaller:
     """A picture, or the file of one, no larger than needed. Raises `UserError` for a file that is none."""
     image = decode_image(picture, "the portrait") if isinstance(picture, bytes) else picture
     return at_most(image, MAX_SOURCE)
 
 
-def frame_head(image: Image, size: int) -> Image:
+def frame_head(image: Image, size: int) -> Smaller:
     """Head and shoulders of the largest face, at most `size` pixels a side; small pictures are not enlarged.
 
     A picture that shows hardly more than that stays whole.

@@ -27,8 +27,10 @@ from lhg_jax.util.errors import UserError
 
 TICK_S = 0.008  # between two looks at the clock, where nothing comes
 ALIVE_S = 1.0
-TRACK_SHARE = 0.3  # of the time goes into finding the speaker's face; between pictures motion is held
-MAX_TRACK_PAUSE_S = 0.5
+# Frames go first: finding the speaker's face gets so much of the time as they leave of FULL, within limits.
+# Between pictures the speaker's motion is held.
+FULL, LEAST_TRACKING, MOST_TRACKING = 0.85, 0.08, 0.35
+MAX_TRACK_PAUSE_S = 2.0
 MAX_DRAWN = 2  # of the frames that are due at once, so many are drawn: the others are late
 
 Send = Callable[[Any], None]
@@ -51,6 +53,7 @@ class Work:
         self._session: int | None = None
         self._wanted, self._seen = 0, False
         self._track_after = 0.0
+        self._frames_s, self._frames_share = 0.0, 0.5  # seconds of this second; part of the one before
         self._worked_s, self._told_s = 0.0, time.monotonic()
 
     def run(self, mailbox: Mailbox) -> None:
@@ -117,14 +120,17 @@ class Work:
             return
         self._seen = self._listener.push_image(image, picture.time_s)
         end = time.monotonic()
-        self._track_after = end + min((end - start) * (1 / TRACK_SHARE - 1), MAX_TRACK_PAUSE_S)
+        share = min(max(FULL - self._frames_share, LEAST_TRACKING), MOST_TRACKING)
+        self._track_after = end + min((end - start) * (1 / share - 1), MAX_TRACK_PAUSE_S)
 
     def _answer(self, now_s: float) -> None:
         """Steps through the frames that are due, and draws the newest as far as they are wanted."""
+        start = time.monotonic()
         for frame in self._listener.frames(now_s)[-MAX_DRAWN:]:
             if self._wanted:
                 self._wanted -= 1
                 self._send(self._drawn(frame))
+        self._frames_s += time.monotonic() - start
 
     def _drawn(self, frame: LiveFrame) -> pipe.DrawnFrame:
         assert self._session is not None
@@ -135,7 +141,8 @@ class Work:
         now = time.monotonic()
         if (passed := now - self._told_s) >= ALIVE_S:
             self._send(pipe.Alive(self._seen, min(self._worked_s / passed, 1.0)))
-            self._worked_s, self._told_s = 0.0, now
+            self._frames_share = min(self._frames_s / passed, 1.0)
+            self._worked_s, self._frames_s, self._told_s = 0.0, 0.0, now
 
 
 def receive(stream: BinaryIO, mailbox: Mailbox) -> None:

@@ -84,3 +84,16 @@ def test_after_a_jump_the_later_sound_is_heard():
     for ours, theirs in zip(log_mel, want, strict=True):
         shifted = (ours - theirs)[(np.minimum(ours, theirs) > -79) & (np.maximum(ours, theirs) < -1)]
         np.testing.assert_allclose(shifted, shifted.mean(), atol=1e-2)  # but for the running loudness
+
+
+def test_sound_after_a_long_silence_needs_no_memory_for_it():
+    """Half an hour in which nothing came, then sound again: what is kept is the last second."""
+    sound, wave = LiveSound(), voice(4000)
+    sound.push(wave, 0)
+    hear(sound, 5)
+    sound.jump(30 * 60 * 30)
+    sound.advance(5)
+    sound.push(wave, 30 * 60 * SAMPLE_RATE + 3000)
+    assert len(sound._samples) < 2 * SAMPLE_RATE
+    log_mel, _ = sound.advance(6)
+    assert log_mel.max() > -80

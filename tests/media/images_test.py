@@ -5,6 +5,7 @@ import pytest
 from media_clips import HEIGHT, WIDTH, make_images, make_video, psnr
 
 from lhg_jax import media
+from lhg_jax.util.errors import UserError
 
 
 def save_image(path, image, **kwargs):
@@ -125,3 +126,29 @@ def test_side_by_side_keeps_aspect():
     assert both.shape == (48, 128, 3)
     np.testing.assert_array_equal(both[:, 64:], right)
     assert psnr(both[::2, :64:2], left) > 25
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_picture_in_memory_is_read_as_a_file_is(tmp_path, kind):
+    from PIL import Image
+
+    path = tmp_path / f"picture.{kind.lower()}"
+    Image.fromarray(make_images(1)[0]).save(path, kind)
+    np.testing.assert_array_equal(media.decode_image(path.read_bytes(), "it"), media.read_image(path))
+
+
+def test_what_is_no_picture_in_memory_is_one_line(tmp_path, monkeypatch):
+    from PIL import Image
+
+    from lhg_jax.media import images
+
+    rng, path = np.random.default_rng(0), tmp_path / "x.png"
+    Image.fromarray(make_images(1)[0]).save(path)
+    whole = path.read_bytes()
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
+    for data in (b"", rng.bytes(200), whole[: len(whole) // 2], postscript):
+        with pytest.raises(UserError, match=r"^the portrait: is no picture"):
+            media.decode_image(data, "the portrait")
+    monkeypatch.setattr(images, "MAX_PIXELS", WIDTH * HEIGHT - 1.0)
+    with pytest.raises(UserError, match="the portrait: has too many pixels"):
+        media.decode_image(whole, "the portrait")
