@@ -1,6 +1,7 @@
 """The sound of a video that is being written: copied packet by packet, or encoded to AAC."""
 
 import contextlib
+import io
 import itertools
 import os
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from jaxtyping import Float
 
 from lhg_jax.media import libav
 from lhg_jax.media.audio import SAMPLE_RATE, Block, audio_frames, mono_blocks, stream_audio
-from lhg_jax.media.clock import read_clock
+from lhg_jax.media.clock import Clock, read_clock
 from lhg_jax.util.errors import UserError
 
 # Codecs that go into mp4 as they are; everything else becomes AAC: PCM and Vorbis because mp4 players do not
@@ -47,7 +48,45 @@ def _can_be_copied(path: str | os.PathLike) -> bool:
             return False
         # mp4 describes its sound once; in transport streams it may change.
         changes = container.format.flags & libav.av.format.Flags.ts_discont.value
-    return not changes or len(_kinds(path)) == 1
+    return (not changes or len(_kinds(path)) == 1) and _mp4_takes_all(path, clock)
+
+
+def _mp4_takes_all(path: str | os.PathLike, clock: Clock) -> bool:
+    """Whether an mp4 that is thrown away takes the packets: damaged ones would end the real one."""
+    with libav.open_input(path) as container:
+        source = libav.audio_stream(container)
+        try:
+            with libav.av.open(_Nowhere(), "w", format="mp4") as trial:
+                for packet in _copied(clock, container, source, trial.add_stream_from_template(source)):
+                    trial.mux(packet)
+        except (libav.av.error.FFmpegError, ValueError):
+            return False
+    return True
+
+
+class _Nowhere(io.RawIOBase):
+    """A file that forgets what is written."""
+
+    def __init__(self) -> None:
+        self._place = self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        return self._place
+
+    def write(self, data: Any) -> int:
+        self._place += len(data)
+        self._size = max(self._size, self._place)
+        return len(data)
 
 
 def _kinds(path: str | os.PathLike) -> set[tuple[int, int]]:
@@ -90,25 +129,30 @@ class FileSoundtrack:
     def packets(self) -> Iterator[Any]:
         """Packets in decoding order, their times on the clock of the output. Raises `UserError`."""
         with libav.user_errors(self._path):
-            yield from self._copied() if self._copy else self._encoded()
+            if self._copy:
+                yield from _copied(self._clock, self._container, self._source, self._stream)
+            else:
+                yield from self._encoded()
 
     def close(self) -> None:
         """Closes the input."""
         self._input.__exit__(None, None, None)
 
-    def _copied(self) -> Iterator[Any]:
-        for packet in self._clock.packets(self._container, self._source):
-            if not packet.size:  # the flush at the end
-                continue
-            shift = round(self._clock.zero_s / packet.time_base)
-            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-            packet.stream = self._stream
-            yield packet
-
     def _encoded(self) -> Iterator[Any]:
         context = self._stream.codec_context
         blocks = stream_audio(self._path, context.rate, context.layout.name)
         yield from _encode(self._stream, blocks)
+
+
+def _copied(clock: Clock, container: Any, source: Any, stream: Any) -> Iterator[Any]:
+    """The packets of `source` for `stream` of an output."""
+    for packet in clock.packets(container, source):
+        if not packet.size:  # the flush at the end
+            continue
+        shift = round(clock.zero_s / packet.time_base)
+        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        packet.stream = stream
+        yield packet
 
 
 def _encode(stream: Any, blocks: Iterable[Block]) -> Iterator[Any]:

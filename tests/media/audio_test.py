@@ -55,6 +55,21 @@ def test_damaged_pieces_of_sound_are_left_out(tmp_path, caplog):
         media.read_audio(tmp_path / "noise.mp3")
 
 
+def test_sound_that_mp4_refuses_is_encoded(tmp_path):
+    """A FLAC file whose header is lost still plays, but mp4 cannot hold it as it is."""
+    wave = make_wave(1.5, 16000)
+    media.write_audio(tmp_path / "a.flac", wave[0], 16000)
+    data = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "headless.flac").write_bytes(data[data.index(b"\xff\xf8") :])
+    with media.VideoWriter(
+        tmp_path / "o.mp4", 16, 16, np.arange(3) / 25, audio_from=tmp_path / "headless.flac"
+    ) as out:
+        for _ in range(3):
+            out.write(np.zeros((16, 16, 3), np.uint8))
+    back = media.read_audio(tmp_path / "o.mp4")
+    assert np.corrcoef(back[4000:20000], wave[0, 4000:20000])[0, 1] > 0.97
+
+
 def test_a_track_that_can_be_decoded_is_taken(tmp_path):
     """Phones put a second track beside the sound, in a code that nobody else knows."""
     path = tmp_path / "a.mov"
