@@ -57,7 +57,7 @@ class Metadata:
 
 
 @dataclasses.dataclass
-class Moments:
+class RunningStatistics:
     """Sums from which mean and standard deviation of each column follow; float64: order hardly matters.
 
     Attributes:
@@ -70,7 +70,7 @@ class Moments:
     squares: Float[np.ndarray, "coeff"]
 
     @classmethod
-    def empty(cls, size: int) -> "Moments":
+    def empty(cls, size: int) -> "RunningStatistics":
         """Of no rows of `size` columns."""
         return cls(0, np.zeros(size), np.zeros(size))
 
@@ -81,7 +81,7 @@ class Moments:
         self.total += rows.sum(axis=0)
         self.squares += (rows**2).sum(axis=0)
 
-    def merge(self, other: "Moments") -> None:
+    def merge(self, other: "RunningStatistics") -> None:
         """Takes in another's rows."""
         self.count += other.count
         self.total = self.total + other.total

@@ -56,7 +56,7 @@ def load_with_crop(weights: Path | None) -> NetworkTracker:
 class Deep3dNetwork:
     """Aligned crops, the network, and motion from its coefficients (network.FaceNetwork)."""
 
-    stage: interop.Stage
+    stage: interop.ExternalNetwork
     space: CoefficientSpace
 
     def crop(

@@ -16,7 +16,7 @@ DEFAULT_SPAN_S = 1 / 30  # how long the only frame of a one-frame clip is shown
 
 
 @dataclasses.dataclass(frozen=True)
-class Sightings:
+class Detections:
     """Where a face was seen.
 
     Attributes:
@@ -47,7 +47,7 @@ def follow(
     frames: Iterable[Frame],
     on_frame: Callable[[], None] | None = None,
     on_face: Callable[[Image, alignment.Points], None] | None = None,
-) -> Sightings:
+) -> Detections:
     """Follows the face that is largest when first found, frame by frame.
 
     `on_frame` is called after each frame; before that, where the face was found, `on_face` with the image and
@@ -64,7 +64,7 @@ def follow(
         if on_frame is not None:
             on_frame()
     last_span_s = float(np.median(np.diff(starts_s))) if len(starts_s) > 1 else DEFAULT_SPAN_S
-    return Sightings(
+    return Detections(
         starts_s=np.array(starts_s, np.float64),
         end_s=starts_s[-1] + last_span_s if starts_s else 0.0,
         seen=np.array([shape is not None for shape in found], bool),

@@ -28,7 +28,7 @@ Places = Float[np.ndarray, "faces place"]
 Parameters = Float[np.ndarray, "faces parameters"]
 
 
-def load_network(weights: Path | None, side: int, output: str) -> interop.Stage:
+def load_network(weights: Path | None, side: int, output: str) -> interop.ExternalNetwork:
     """A network from images [N, 3, side, side] to one output.
 
     Raises `UserError` where there is none, or another one.

@@ -44,7 +44,7 @@ def load(weights: Path | None) -> NetworkTracker:
 class TddfaNetwork:
     """Crops of landmarks, the network, and motion from its parameters (network.FaceNetwork)."""
 
-    stage: interop.Stage
+    stage: interop.ExternalNetwork
     space: CoefficientSpace = TDDFA
 
     def crop(

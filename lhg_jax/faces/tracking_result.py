@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from lhg_jax.faces import detection, resampling
 from lhg_jax.faces.detection import Box, Image
-from lhg_jax.faces.face_tracking import Sightings, largest
+from lhg_jax.faces.face_tracking import Detections, largest
 from lhg_jax.motion import FRAME_RATE, CoefficientSpace, Motion
 from lhg_jax.util.errors import UserError
 
@@ -74,7 +74,7 @@ def choose(image: Image, face: int | None) -> tuple[Box, list[str]]:
     ]
 
 
-def require_face(sightings: Sightings) -> float:
+def require_face(sightings: Detections) -> float:
     """The share of frames with a face. Raises `UserError` if that is less than `MIN_FOUND`."""
     count, seen = len(sightings.seen), int(sightings.seen.sum())
     if count == 0:
@@ -94,7 +94,7 @@ def require_face(sightings: Sightings) -> float:
 
 
 def to_motion(
-    space: CoefficientSpace, values: Float[np.ndarray, "seen coeff"], sightings: Sightings
+    space: CoefficientSpace, values: Float[np.ndarray, "seen coeff"], sightings: Detections
 ) -> Motion:
     """Resamples measurements to smooth motion at 30 frames/s from time 0."""
     count = max(1, int(np.ceil(sightings.end_s * FRAME_RATE - 1e-6)))
@@ -108,14 +108,14 @@ def to_motion(
 
 
 def _valid(
-    at_s: Float[np.ndarray, "motion_frames"], sightings: Sightings
+    at_s: Float[np.ndarray, "motion_frames"], sightings: Detections
 ) -> Bool[np.ndarray, "motion_frames"]:
     """Whether the frame that is shown at each time shows the face."""
     shown = np.searchsorted(sightings.starts_s, at_s, side="right") - 1
     return (shown >= 0) & sightings.seen[np.maximum(shown, 0)]
 
 
-def warnings_of(sightings: Sightings) -> list[str]:
+def warnings_of(sightings: Detections) -> list[str]:
     """Other faces, and gaps."""
     warnings = []
     if sightings.first_count > 1:

@@ -138,7 +138,9 @@ def _faster(folder: Path, name: str) -> Call:
     return _checked(interop.load(path), name, inputs, outputs)
 
 
-def _checked(stage: interop.Stage, name: str, inputs: dict[str, str], outputs: dict[str, str]) -> Call:
+def _checked(
+    stage: interop.ExternalNetwork, name: str, inputs: dict[str, str], outputs: dict[str, str]
+) -> Call:
     """A foreign file under our names. Raises `UserError` where it is another network."""
     wanted = {ours: outputs.get(ours, ours) for ours in OUTPUTS[name]}
     if set(stage.inputs) != set(inputs.values()) or not set(wanted.values()) <= set(stage.outputs):

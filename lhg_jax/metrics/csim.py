@@ -28,18 +28,18 @@ Frames = UInt8[np.ndarray, "frames height width 3"]
 
 
 @functools.cache
-def arcface(path: Path) -> interop.Stage:
+def arcface(path: Path) -> interop.ExternalNetwork:
     """The network exported by `python -m lhg_exporters arcface`, read once a process."""
     return interop.load_as(path, ["embedding"], image=(1, 3, ARCFACE_SIDE, ARCFACE_SIDE))
 
 
-def weights_of(network: interop.Stage) -> str:
+def weights_of(network: interop.ExternalNetwork) -> str:
     """Which weights these are: numbers of different trainings cannot be compared."""
     source = network.metadata.get("source", network.name)
     return f"{source}; weights {network.metadata.get('weights_sha256', 'not named')[:12]}"
 
 
-def arcface_embeddings(network: interop.Stage, images: Frames) -> Float[np.ndarray, "frames size"]:
+def arcface_embeddings(network: interop.ExternalNetwork, images: Frames) -> Float[np.ndarray, "frames size"]:
     """Embeddings of whole RGB frames: bilinear to 112 x 112 without antialiasing, in bytes, then [-1, 1]."""
     import cv2
 

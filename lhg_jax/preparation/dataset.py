@@ -11,8 +11,8 @@ from lhg_jax.contract import FeatureSpec, require_same
 from lhg_jax.data.records import (
     METADATA,
     Metadata,
-    Moments,
     RecordSource,
+    RunningStatistics,
     read_metadata,
     write_metadata,
     write_shard,
@@ -46,10 +46,10 @@ class SplitContents:
     keys: list[str]
     shards: list[str]
     lengths: list[int]
-    speaker: Moments
-    listener: Moments
-    speaker_actions: Moments | None = None
-    listener_actions: Moments | None = None
+    speaker: RunningStatistics
+    listener: RunningStatistics
+    speaker_actions: RunningStatistics | None = None
+    listener_actions: RunningStatistics | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,10 +179,10 @@ def _summarise(
 ) -> SplitContents:
     """What the shards hold, read from the clips they were made of."""
     infos, frames = [], []
-    speaker, listener = Moments.empty(space.size), Moments.empty(space.size)
-    actions = (
-        (Moments.empty(len(ACTIONS)), Moments.empty(len(ACTIONS))) if space == LANDMARK else (None, None)
-    )
+    speaker, listener = RunningStatistics.empty(space.size), RunningStatistics.empty(space.size)
+    actions: tuple[RunningStatistics | None, ...] = (None, None)
+    if space == LANDMARK:
+        actions = tuple(RunningStatistics.empty(len(ACTIONS)) for _ in range(2))
     for job in jobs:
         record = clip_path(clips, job.key).read_bytes()
         example = decode(record, 0)
@@ -212,7 +212,7 @@ def _metadata(
 ) -> dict[str, Metadata]:
     """Held-out clips stay out of the statistics where there are clips for training."""
     fitted = [splits[TRAINING]] if TRAINING in splits else list(splits.values())
-    moments = Moments.empty(fitted[0].listener.total.size)
+    moments = RunningStatistics.empty(fitted[0].listener.total.size)
     for split in fitted:
         for some in (split.speaker, split.listener):
             moments.merge(some)

@@ -49,7 +49,7 @@ class PIRenderer:
       whole: whether frames are the whole portrait, the face pasted back, or the square as it is drawn.
     """
 
-    stage: interop.Stage
+    stage: interop.ExternalNetwork
     whole: bool = True
     space = DEEP3D_CROP
 
@@ -69,7 +69,7 @@ def load(weights: Path | None) -> PIRenderer:
 class PortraitRenderer:
     """One portrait, ready to be animated."""
 
-    def __init__(self, stage: interop.Stage, portrait: np.ndarray, fit: PortraitFit, whole: bool):
+    def __init__(self, stage: interop.ExternalNetwork, portrait: np.ndarray, fit: PortraitFit, whole: bool):
         """Cuts the square out; see `PIRenderer`."""
         values = np.asarray(fit.values, np.float32)
         if values.shape != (DEEP3D_CROP.size,) or not np.isfinite(values).all() or values[SCALE] <= 0:

@@ -38,7 +38,7 @@ class RVRTRestorer:
       sigma: of the noise, of 255; used by denoising networks alone.
     """
 
-    stage: interop.Stage
+    stage: interop.ExternalNetwork
     tile: tuple[int, int, int]
     sigma: float = SIGMA
 

@@ -39,7 +39,7 @@ class ArraySpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class ExternalNetwork:
     """A network as a function: `stage(image=x)["coeff"]`.
 
     Attributes:
@@ -67,7 +67,7 @@ class Stage:
         return self.run(arrays)
 
 
-def in_chunks(stage: Stage, size: int, **arrays: np.ndarray) -> Arrays:
+def in_chunks(stage: ExternalNetwork, size: int, **arrays: np.ndarray) -> Arrays:
     """`stage` on slices of at most `size` along the leading axis of every array, outputs joined again.
 
     Memory is that of one slice. Raises `UserError` where leading axes differ or are empty.
@@ -85,7 +85,7 @@ def in_chunks(stage: Stage, size: int, **arrays: np.ndarray) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in stage.outputs}
 
 
-def load(path: str | os.PathLike) -> Stage:
+def load(path: str | os.PathLike) -> ExternalNetwork:
     """The network in an .onnx file or a SavedModel directory. Raises `UserError` for anything else."""
     path = Path(path)
     if (path / "saved_model.pb").is_file():
@@ -99,7 +99,7 @@ def load(path: str | os.PathLike) -> Stage:
     return load_onnx(path)
 
 
-def load_as(path: str | os.PathLike, outputs: Sequence[str], **shapes: tuple[int, ...]) -> Stage:
+def load_as(path: str | os.PathLike, outputs: Sequence[str], **shapes: tuple[int, ...]) -> ExternalNetwork:
     """`load`, for a network that takes arrays of these shapes by these names and has these outputs.
 
     Raises `UserError` for another network.
@@ -116,7 +116,7 @@ def load_as(path: str | os.PathLike, outputs: Sequence[str], **shapes: tuple[int
     return stage
 
 
-def load_onnx(path: Path, threads: int = 0) -> Stage:
+def load_onnx(path: Path, threads: int = 0) -> ExternalNetwork:
     """An ONNX file in onnxruntime, on the CPU or on CUDA where the installed onnxruntime has it.
 
     Args:
@@ -144,7 +144,7 @@ def load_onnx(path: Path, threads: int = 0) -> Stage:
     inputs = {
         node.name: ArraySpec(_sizes(node.shape), _onnx_dtype(node.type)) for node in session.get_inputs()
     }
-    return Stage(str(path), inputs, outputs, session.get_modelmeta().custom_metadata_map, run)
+    return ExternalNetwork(str(path), inputs, outputs, session.get_modelmeta().custom_metadata_map, run)
 
 
 def _sizes(shape: Sequence[Any]) -> tuple[int | None, ...]:
@@ -160,7 +160,7 @@ def _onnx_dtype(name: str) -> np.dtype:
     return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(element)))
 
 
-def load_saved_model(path: Path) -> Stage:
+def load_saved_model(path: Path) -> ExternalNetwork:
     """The default signature of a TensorFlow SavedModel, called from JAX (`jax2tf.call_tf`)."""
     try:
         import tensorflow as tf
@@ -189,7 +189,7 @@ def load_saved_model(path: Path) -> Stage:
     def run(arrays: Arrays) -> Arrays:
         return {name: np.asarray(array) for name, array in called(arrays).items()}
 
-    return Stage(str(path), inputs, outputs, _notes(path), run)
+    return ExternalNetwork(str(path), inputs, outputs, _notes(path), run)
 
 
 def _notes(path: Path) -> dict[str, str]:
@@ -200,7 +200,7 @@ def _notes(path: Path) -> dict[str, str]:
 
 def from_torch(
     module: Any, inputs: Mapping[str, ArraySpec], outputs: Sequence[str], name: str | None = None
-) -> Stage:
+) -> ExternalNetwork:
     """A PyTorch module in evaluation mode; it takes `inputs` in their order and gives `outputs` in theirs."""
     import torch
 
@@ -212,4 +212,4 @@ def from_torch(
         results = results if isinstance(results, (tuple, list)) else (results,)
         return {key: result.numpy() for key, result in zip(outputs, results, strict=True)}
 
-    return Stage(name or type(module).__name__, dict(inputs), tuple(outputs), {}, run)
+    return ExternalNetwork(name or type(module).__name__, dict(inputs), tuple(outputs), {}, run)

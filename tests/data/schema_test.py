@@ -82,7 +82,7 @@ def test_a_split_of_several_is_chosen_by_name(tmp_path):
 
 def test_moments_of_rows_in_any_pieces():
     rows = np.random.default_rng(3).normal(3, 2, (50, 4)).astype(np.float32)
-    whole, other = records.Moments.empty(4), records.Moments.empty(4)
+    whole, other = records.RunningStatistics.empty(4), records.RunningStatistics.empty(4)
     whole.add(rows[:13])
     other.add(rows[13:])
     whole.merge(other)

@@ -12,7 +12,7 @@ from stage_files import assert_close, export, filled_state
 from lhg_jax.evaluate import Options, evaluate
 from lhg_jax.metrics import csim
 from lhg_jax.util.errors import UserError
-from lhg_jax.util.interop import ArraySpec, Stage
+from lhg_jax.util.interop import ArraySpec, ExternalNetwork
 
 onnx = pytest.importorskip("onnx")
 
@@ -50,7 +50,7 @@ def test_whole_frames_are_squeezed_without_antialiasing():
         seen.append(arrays["image"])
         return {"embedding": np.zeros((len(arrays["image"]), 512), np.float32)}
 
-    network = Stage(
+    network = ExternalNetwork(
         "x", {"image": ArraySpec((None, 3, 112, 112), np.dtype("float32"))}, ("embedding",), {}, run
     )
     images = noise(3, 200, 304, 0)

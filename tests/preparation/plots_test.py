@@ -8,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lhg_jax.data.records import Metadata, Moments
+from lhg_jax.data.records import Metadata, RunningStatistics
 from lhg_jax.face_model import ACTIONS
 from lhg_jax.motion import DEEP3D, DEEP3D_CROP, LANDMARK, TDDFA
 from lhg_jax.preparation import plots
@@ -18,8 +18,8 @@ from lhg_jax.preparation.dataset import DataSet, SplitContents
 def data_set(space, splits=("train", "test"), frames=(90, 300, 300)) -> DataSet:
     rng = np.random.default_rng(len(space.name))
 
-    def moments(size: int = space.size) -> Moments:
-        found = Moments.empty(size)
+    def moments(size: int = space.size) -> RunningStatistics:
+        found = RunningStatistics.empty(size)
         found.add(rng.normal(size=(50, size)))
         return found
 

@@ -127,7 +127,7 @@ def test_values_are_rounded_and_clamped():
         return {"restored": restored}
 
     spec = interop.ArraySpec((1, 4, 3, 24, 20), np.dtype("float32"))
-    stage = interop.Stage("spy", {"video": spec}, ("restored",), {}, run)
+    stage = interop.ExternalNetwork("spy", {"video": spec}, ("restored",), {}, run)
     found = list(RVRTRestorer(stage, (4, 24, 20))(iter(given)))
     assert [int(image.max()) for image in found] == [255, 0, 100, 0]
 

@@ -190,7 +190,7 @@ def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
     config = make_config(tmp_path / "clips", steps=1_000_000)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, evaluation=""))
     file, cache = write_config(tmp_path / "config.py", config), tmp_path / "cache"
-    flags = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2")
+    flags = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--timeout-s", "500")
     two = [
         start(file, tmp_path / "run", *flags, "--process-id", str(i), devices=4, cache=cache)
         for i in range(2)

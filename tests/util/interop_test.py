@@ -7,7 +7,7 @@ import pytest
 
 from lhg_jax.util import interop
 from lhg_jax.util.errors import MissingExtraError, UserError
-from lhg_jax.util.interop import ArraySpec, Stage
+from lhg_jax.util.interop import ArraySpec, ExternalNetwork
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_chunks_equal_one_call():
         return {"y": np.cumsum(arrays["x"], axis=1), "z": arrays["w"] * 2}
 
     specs = {"x": ArraySpec((None, 3), np.dtype("float64")), "w": ArraySpec((None,), np.dtype("float64"))}
-    stage = Stage("toy", specs, ("y", "z"), {}, run)
+    stage = ExternalNetwork("toy", specs, ("y", "z"), {}, run)
     rng = np.random.default_rng(1)
     x, w = rng.normal(size=(7, 3)), rng.normal(size=7)
     for size in (1, 3, 7, 100):

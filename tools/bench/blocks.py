@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-import twin
+import torch_reference
 
 from lhg_jax.features import MEL_BANDS, mel_steps
 from lhg_jax.models.ha2g import audio_to_torch
@@ -45,7 +45,7 @@ def jax_block(x_BTFC: jax.Array, weight: jax.Array, options: dict | None):
 def torch_block(variables, x_BTFC: np.ndarray, weight: np.ndarray, layout: torch.memory_format) -> Callable:
     """The twin's block with these weights, in [B, C, F, T]."""
     state = audio_to_torch({kind: {"layer1_0": tree} for kind, tree in variables.items()})
-    block = twin.SEBlock(x_BTFC.shape[-1], x_BTFC.shape[-1])
+    block = torch_reference.SEBlock(x_BTFC.shape[-1], x_BTFC.shape[-1])
     block.load_state_dict(
         {
             name.removeprefix("feat_extractor.layer1.0."): torch.from_numpy(np.array(v))

@@ -30,7 +30,7 @@ from skimage.metrics import structural_similarity
 from lhg_jax import media
 from lhg_jax.face_model import FaceAnchor, project
 from lhg_jax.faces import alignment, identity, tracking_result
-from lhg_jax.faces.face_tracking import Sightings, follow
+from lhg_jax.faces.face_tracking import Detections, follow
 from lhg_jax.faces.landmark import fit_clip
 from lhg_jax.motion import LANDMARK
 from lhg_jax.render.mesh.renderer import MeshRenderer
@@ -90,12 +90,12 @@ class Fit:
     landmarks: np.ndarray
 
 
-def track(video: Path, cache: Path | None) -> Sightings:
+def track(video: Path, cache: Path | None) -> Detections:
     """The face through the clip, from the cache if it is there."""
     file = cache / f"{video.stem}.npz" if cache else None
     if file and file.exists():
         with np.load(file) as arrays:
-            return Sightings(**{name: array[()] for name, array in arrays.items()})
+            return Detections(**{name: array[()] for name, array in arrays.items()})
     sightings = follow(media.read_frames(video))
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def track(video: Path, cache: Path | None) -> Sightings:
     return sightings
 
 
-def read_clip(video: Path, sightings: Sightings, count: int) -> Clip:
+def read_clip(video: Path, sightings: Detections, count: int) -> Clip:
     """`count` frames, evenly spread over those that show the face."""
     values, anchor = fit_clip(sightings.landmarks.astype(np.float64))
     motion = tracking_result.to_motion(LANDMARK, values, sightings)

@@ -3,12 +3,13 @@
     python tools/bench/train_step.py [--batch 8 16] [--against eager channels_last compile best naive]
                                      [--dtype float32] [--runs 7] [--steps 1] [--peak-tflops X]
 
-`eager` is the PyTorch twin of the same layers (twin.py); `channels_last` and `compile` are the same in that
-memory layout and under torch.compile, `best` both; `naive` is ours with the parts of naive.py and XLA's
-default options. Each runs in a process of its own on the same batch and from the same weights, which is
-checked by loss and gradient norm (but for `naive`, whose recurrence has its own weights). Two processes take
-`--steps` steps each in turn. Wall time and processor time (all threads) of a step are medians; a ratio above
-1 says that ours is faster. Ours also keeps the average of the weights and skips updates that are not finite.
+`eager` is the PyTorch twin of the same layers (torch_reference.py); `channels_last` and `compile` are the
+same in that memory layout and under torch.compile, `best` both; `naive` is ours with the parts of
+flax_baseline.py and XLA's default options. Each runs in a process of its own on the same batch and from the
+same weights, which is checked by loss and gradient norm (but for `naive`, whose recurrence has its own
+weights). Two processes take `--steps` steps each in turn. Wall time and processor time (all threads) of a
+step are medians; a ratio above 1 says that ours is faster. Ours also keeps the average of the weights and
+skips updates that are not finite.
 
 On an accelerator: --dtype bfloat16 --batch 64 256 --steps 10 --peak-tflops 989 (H100, H200) also prints the
 share of that peak. Both sides prepare a step while the device computes the one before, as in training, where
@@ -86,8 +87,8 @@ def jax_step(kind: str, args: argparse.Namespace) -> tuple[Steps, int]:
     """Our step (`ours`, which writes its weights for the twin), or its naive version; and model FLOPs."""
     import contextlib
 
+    import flax_baseline
     import jax
-    import naive
     import optax
 
     from lhg_jax.models import Listener
@@ -106,7 +107,7 @@ def jax_step(kind: str, args: argparse.Namespace) -> tuple[Steps, int]:
         optax.adamw(LEARNING_RATE, weight_decay=WEIGHT_DECAY, mask=decay_mask()),
     )
     zeros, key = np.zeros(LANDMARK.size, np.float32), jax.random.key(0)
-    with naive.naive_parts() if kind == "naive" else contextlib.nullcontext():
+    with flax_baseline.naive_parts() if kind == "naive" else contextlib.nullcontext():
         objective = make_objective(base_config().loss, LANDMARK)
         init = functools.partial(init_state, model, optimizer, batch, 0, zeros, zeros + 1)
         state = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})()
@@ -130,16 +131,16 @@ def jax_step(kind: str, args: argparse.Namespace) -> tuple[Steps, int]:
 
 def write_weights(state, path: str) -> None:
     """For the twin, which is told by a line that they are there, so that both compile at once."""
-    import twin
+    import torch_reference
 
-    np.savez(path, **twin.state_dict(state.eval_variables))
+    np.savez(path, **torch_reference.state_dict(state.eval_variables))
     print(json.dumps("written"), flush=True)
 
 
 def torch_step(kind: str, args: argparse.Namespace) -> tuple[Steps, int]:
     """The twin's step, from the weights that `ours` wrote."""
     import torch
-    import twin
+    import torch_reference
 
     from lhg_jax.features import MFCC_SIZE
     from lhg_jax.motion import LANDMARK
@@ -149,13 +150,13 @@ def torch_step(kind: str, args: argparse.Namespace) -> tuple[Steps, int]:
     if device == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, as JAX has it by default
     config, losses = model_config(args.dtype), base_config().loss
-    net = twin.Twin(config, WORD_SIZE, MFCC_SIZE)
+    net = torch_reference.Twin(config, WORD_SIZE, MFCC_SIZE)
     stored = np.load(args.weights)
     net.load_state_dict({name: torch.from_numpy(stored[name]) for name in net.state_dict()})
     net.to(device)
     if kind in ("channels_last", "best"):
         net.to(memory_format=torch.channels_last)
-    call, contrastive = net, twin.contrastive_loss
+    call, contrastive = net, torch_reference.contrastive_loss
     if kind in ("compile", "best"):
         call, contrastive = torch.compile(call), torch.compile(contrastive)
     named = list(net.parameters())
@@ -176,7 +177,7 @@ def torch_step(kind: str, args: argparse.Namespace) -> tuple[Steps, int]:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device, torch.bfloat16, enabled=args.dtype == "bfloat16"):
             motion, text, levels = call(*inputs)
-        value = twin.motion_loss(motion, target, LANDMARK.slice("exp"))
+        value = torch_reference.motion_loss(motion, target, LANDMARK.slice("exp"))
         value = value + losses.contrastive_weight * contrastive(text, levels, anchors, losses.temperature)
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(named, CLIP_NORM)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from lhg_jax.util import interop
 from lhg_jax.util.errors import UserError
-from lhg_jax.util.interop import Stage
+from lhg_jax.util.interop import ExternalNetwork
 
 STAGES = ("mapping", "planes", "rays", "super_resolution")
 STEPS = 96  # coarse samples of a ray, and as many fine ones (the official inference)
@@ -30,7 +30,7 @@ Styles = Float[np.ndarray, "rows 512"]
 class FaceGenerator:
     """The generator, and how finely it looks along a ray."""
 
-    stages: dict[str, Stage]
+    stages: dict[str, ExternalNetwork]
     steps: int = STEPS
 
     @property
@@ -97,7 +97,7 @@ def load_face_generator(folder: Path) -> FaceGenerator:
     return FaceGenerator(stages)
 
 
-def load_stage(folder: Path, name: str) -> Stage:
+def load_stage(folder: Path, name: str) -> ExternalNetwork:
     """One of `STAGES`. Raises `UserError` where it is missing or another network."""
     stage = interop.load(folder / f"{name}.onnx")
     if stage.metadata.get("stage") != f"faceshop_{name}":
@@ -105,7 +105,7 @@ def load_stage(folder: Path, name: str) -> Stage:
     return stage
 
 
-def bind(stage: Stage, **fixed: np.ndarray) -> Stage:
+def bind(stage: ExternalNetwork, **fixed: np.ndarray) -> ExternalNetwork:
     """`stage` with some inputs given for good."""
     inputs = {name: spec for name, spec in stage.inputs.items() if name not in fixed}
     return dataclasses.replace(stage, inputs=inputs, run=lambda arrays: stage.run({**arrays, **fixed}))
