@@ -26,6 +26,7 @@ class Export:
       source: whose weights these are, for people.
       licence: of the weights.
       tolerance: largest difference of ONNX from PyTorch that passes, relative to the output's largest value.
+      notes: more that is written into the file's metadata, for the stage that runs it.
       loops: name of each loop that the module runs by `loops.fold` -> its step and an example of its input.
     """
 
@@ -36,6 +37,7 @@ class Export:
     source: str
     licence: str
     tolerance: float = 1e-4
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     loops: Mapping[str, tuple[Any, Mapping[str, Any]]] = dataclasses.field(default_factory=dict)
 
 

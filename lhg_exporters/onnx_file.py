@@ -35,6 +35,8 @@ class Options:
     """The .onnx file or the folder to write."""
     tile: tuple[int, int, int] | None = None
     """Of video restoration: frames, rows and columns of the tiles that the network will take."""
+    sigma: float | None = None
+    """Of video denoising: standard deviation of the noise, of 255, that the network will be told of."""
 
 
 def export(options: Options) -> float:
@@ -45,7 +47,8 @@ def export(options: Options) -> float:
         raise MissingExtraError("exporting a stage", "stages") from None
     if options.output.suffix != ".onnx":
         raise UserError(f"{options.output}: the name must end in .onnx")
-    settings = {"tile": options.tile} if options.tile else {}
+    given = {"tile": options.tile, "sigma": options.sigma}
+    settings = {name: value for name, value in given.items() if value is not None}
     stage = load_export(options.name, options.weights, **settings)
     with replacing(options.output) as temporary:
         write_onnx(stage, temporary)
@@ -62,6 +65,7 @@ def export(options: Options) -> float:
             licence=stage.licence,
             weights_sha256=hashlib.sha256(options.weights.read_bytes()).hexdigest(),
             largest_relative_difference=f"{difference:.3g}",
+            **stage.notes,
         )
     return difference
 

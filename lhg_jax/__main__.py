@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a listener on prepared clips",
     "predict": "a trained listener's motion, or videos, for a whole split of prepared clips",
     "evaluate": "score listener videos against the true ones, and write a report",
+    "fit_bridge": "from the listener's coefficients to those of another renderer",
     "export": "a trained listener as SavedModel, StableHLO or ONNX",
     "doctor": "what this installation has, and what is missing",
 }

@@ -2,7 +2,7 @@
 
 Angles go over in closed form: both spaces measure the same turns, with signs of their own and another zero,
 so a change since the portrait stays the same change. Expressions go over by a linear map, fitted by ridge
-regression on faces tracked in both spaces (`tools/fit_bridge.py`), again between changes since the portrait.
+regression on faces tracked in both spaces (`fit_bridge.py`), again between changes since the portrait.
 What a bridge loses stands in its file: correlations with direct tracking on clips that were left out.
 """
 
@@ -64,21 +64,29 @@ class Bridge:
         change = motion.values - reference
         values = np.repeat(target_reference[None].astype(np.float64), len(motion), axis=0)
         values[:, self.target.slice("exp")] += change[:, self.source.slice("exp")] @ self.expression
-        values[:, self.target.slice("angle")] += change[:, self.source.slice("angle")] * self._signs()
+        values[:, self.target.slice("angle")] += change[:, self.source.slice("angle")] * angle_signs(
+            self.source, self.target
+        )
         return dataclasses.replace(motion, space=self.target, values=values.astype(np.float32))
 
     def describe(self) -> str:
         """One line for the user: which way, and how well."""
-        weakest = sorted(self.correlation.items(), key=lambda item: item[1])[:3]
-        loses = ", ".join(f"{name} {value:.2f}" for name, value in weakest)
         return (
-            f"the listener speaks {self.source.name!r}, the renderer {self.target.name!r}: a bridge maps one "
-            f"to the other (weakest correlations with direct tracking: {loses}; translation is left out)"
+            f"the motion is in {self.source.name!r}, the renderer in {self.target.name!r}: a bridge leads "
+            f"over (weakest correlations with direct tracking: {self.weakest}; translation is left out)"
         )
 
-    def _signs(self) -> Float[np.ndarray, "3"]:
-        ours, theirs = ANGLE_SIGNS[self.source.name], ANGLE_SIGNS[self.target.name]
-        return np.array(ours, float) * np.array(theirs, float)
+    @property
+    def weakest(self) -> str:
+        """The three correlations that are lowest."""
+        lowest = sorted(self.correlation.items(), key=lambda item: item[1])[:3]
+        return ", ".join(f"{name} {value:.2f}" for name, value in lowest)
+
+
+def angle_signs(source: CoefficientSpace, target: CoefficientSpace) -> Float[np.ndarray, "3"]:
+    """What pitch, yaw and roll are multiplied by on the way from one space to the other."""
+    ours, theirs = ANGLE_SIGNS[source.name], ANGLE_SIGNS[target.name]
+    return np.array(ours, float) * np.array(theirs, float)
 
 
 def save_bridge(path: Path, bridge: Bridge) -> None:
@@ -99,7 +107,9 @@ def load_bridge(path: Path) -> Bridge:
         correlation = {name: float(value) for name, value in json.loads(notes["correlation"]).items()}
         expression = np.asarray(variables["expression"])
     except (KeyError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: not a bridge written by tools/fit_bridge.py ({error!r})") from error
+        raise UserError(
+            f"{path}: not a bridge written by `python -m lhg_jax.fit_bridge` ({error!r})"
+        ) from error
     sizes = tuple(space.slice("exp").stop - space.slice("exp").start for space in (source, target))
     if expression.shape != sizes:
         raise UserError(f"{path}: a map of shape {expression.shape}, not {sizes}")

@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lhg_jax.bridges import FOLDER, load_bridge
 from lhg_jax.faces import TRACKERS
 from lhg_jax.render import RENDERERS
 from lhg_jax.restore import RESTORERS
 from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
-from lhg_jax.util.machine import codec_rows, device_rows, machine_rows, version_rows
+from lhg_jax.util.machine import codec_rows, device_rows, machine_rows, onnx_rows, version_rows
 
 # Import names of what each extra brings; one missing means the extra is missing. Not `export`, which has an
 # environment of its own (`make export-env`).
@@ -142,20 +143,21 @@ class Options:
 
 
 def exported_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
-    """(file, stage, source, licence) of the ONNX files in a folder, from their own metadata.
+    """(file, stage, source, licence) of the ONNX files in and below a folder, from their own metadata.
 
     Raises `UserError` where there is no such folder.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder (--weights or LHG_WEIGHTS)")
-    for path in sorted(folder.glob("*.onnx")):
+    for path in sorted(folder.rglob("*.onnx")):
+        name = str(path.relative_to(folder))
         try:
             notes = onnx_metadata(path)
         except UserError as error:
-            yield path.name, "?", str(error).removeprefix(f"{path}: "), "?"
+            yield name, "?", str(error).removeprefix(f"{path}: "), "?"
             continue
         unknown = "not exported by `python -m lhg_exporters`"
-        yield path.name, notes.get("stage", "?"), notes.get("source", unknown), notes.get("licence", "?")
+        yield name, notes.get("stage", "?"), notes.get("source", unknown), notes.get("licence", "?")
 
 
 def onnx_metadata(path: Path) -> dict[str, str]:
@@ -171,6 +173,13 @@ def onnx_metadata(path: Path) -> dict[str, str]:
     except (DecodeError, OSError) as error:
         raise UserError(f"{path}: not an ONNX file") from error
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def bridge_rows() -> Iterator[tuple[str, str, str]]:
+    """(from, to, how well) of the package's bridges between coefficient spaces."""
+    for path in sorted(FOLDER.glob("*.safetensors")):
+        bridge = load_bridge(path)
+        yield bridge.source.name, bridge.target.name, f"weakest correlations: {bridge.weakest}"
 
 
 def extra_rows() -> Iterator[tuple[str, str, str, str]]:
@@ -210,9 +219,10 @@ def examine(exported: Path | None) -> list[Section]:
     sections = [
         Section("Versions", ("package", "version"), list(version_rows())),
         Section("Machine", ("what", "how much"), list(machine_rows())),
-        Section("Devices", ("device", "kind"), list(device_rows())),
+        Section("Devices", ("device", "kind"), [*device_rows(), *onnx_rows()]),
         Section("Codecs", ("codec", "state"), list(codec_rows())),
         Section("Choices", ("stage", "names"), [(what, " ".join(names)) for what, names in CHOICES.items()]),
+        Section("Bridges", ("from", "to", "how well"), list(bridge_rows())),
         Section("Extras", ("extra", "for", "state", "missing packages"), list(extra_rows())),
         Section(
             "Weights",

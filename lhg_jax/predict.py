@@ -46,6 +46,8 @@ class Options:
     """How portraits are moved; `doctor` lists the names."""
     renderer_weights: Maybe[Path] = None
     """Weights of a renderer that needs some."""
+    bridge: Maybe[Path] = None
+    """Bridge from the listener's space to the renderer's, as `sample` takes it."""
     tracker_weights: Maybe[Path] = None
     """Weights of the face tracker, where the renderer's space needs another than the default one."""
     edit: Group[MotionEdit] = dataclasses.field(default_factory=MotionEdit)
@@ -72,6 +74,7 @@ def predict(options: Options) -> int:
         checkpoint=options.checkpoint,
         renderer=options.renderer,
         renderer_weights=options.renderer_weights,
+        bridge=options.bridge,
         tracker_weights=options.tracker_weights,
     )
     jobs = split.plan(

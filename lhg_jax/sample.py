@@ -51,6 +51,9 @@ class Options:
     renderer_fps: Maybe[float] = None
     """Draw so many frames a second at most, and make the frames between them by optical flow: for renderers
     that take seconds a frame."""
+    bridge: Maybe[Path] = None
+    """Bridge from the listener's space to the renderer's (.safetensors; `python -m lhg_jax.fit_bridge` makes
+    one), where the package has none or a better one is at hand."""
     paste: Literal["full", "crop"] = "full"
     """Whether a renderer that draws a crop of the portrait pastes it back, or shows the crop."""
     tracker_weights: Maybe[Path] = None
@@ -65,6 +68,9 @@ class Options:
     """Which face of the portrait, counted from the left from 0; the largest by default."""
     size: int = 1920
     """Longest side of the listener's video, in pixels; a smaller portrait keeps its own size."""
+    preview: int = 0
+    """Instead of a video, so many single frames from all over the clip, as pictures NAME_frame1.png ...
+    beside OUTPUT: a look at a renderer that takes seconds a frame."""
     side_by_side: bool = False
     """Make OUTPUT the pair, speaker on the left; the listener alone goes beside it as NAME_listener.mp4."""
     motion: Maybe[Path] = None
@@ -123,6 +129,12 @@ def check(options: Options) -> None:
         raise UserError("--speaker-motion: the speaker's sound is needed too (--speaker or --audio)")
     if options.side_by_side and any(alone) and not options.speaker:
         raise UserError("--side-by-side: needs the speaker's video (--speaker)")
+    if options.preview < 0:
+        raise UserError(f"--preview: {options.preview} frames")
+    if options.preview and options.side_by_side:
+        raise UserError("--preview: draws the listener alone, without --side-by-side")
+    if options.preview and options.restore != "none":
+        raise UserError("--preview: single frames have no neighbours, which --restore looks at")
     if options.size < SMALLEST_SIZE:
         raise UserError(f"--size: {options.size} is less than {SMALLEST_SIZE} pixels")
     options.draw.check()
@@ -143,14 +155,18 @@ def requests(options: Options) -> list["Request"]:
         rows = read_batch(options.batch)
         if options.side_by_side and not all("speaker" in row for row in rows):
             raise UserError(f"{options.batch}: --side-by-side needs a speaker in every row")
-        return [Request(**row | output_names(row["output"], options.side_by_side)) for row in rows]
+        names = [output_names(row["output"], options.side_by_side) for row in rows]
+        return [Request(**row | name, preview=options.preview) for row, name in zip(rows, names, strict=True)]
     motions: dict[str, Any] = {"save_motion": options.save_motion, "export_motion": options.export_motion}
     if not options.listener:
-        return [dataclasses.replace(demo_request(options.output or Path("out/demo.mp4")), **motions)]
+        demo = dataclasses.replace(demo_request(options.output or Path("out/demo.mp4")), **motions)
+        return [
+            dataclasses.replace(demo, side_by_side=None, preview=options.preview) if options.preview else demo
+        ]
     names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion")
     inputs: dict[str, Any] = {name: getattr(options, name) for name in names}
     output = output_names(options.output or Path("out.mp4"), options.side_by_side)
-    return [Request(**inputs, **output, **motions)]
+    return [Request(**inputs, **output, **motions, preview=options.preview)]
 
 
 def output_names(output: Path, side_by_side: bool) -> dict[str, Path]:
@@ -167,7 +183,7 @@ def make_all(pipeline: "Pipeline", todo: list["Request"], options: Options) -> f
 
     seconds, failed, is_batch = 0.0, 0, options.batch is not None
     for number, request in enumerate(todo, start=1):
-        finals = [one.final for one in request.numbered(options.draw.samples)]
+        finals = [path for one in request.numbered(options.draw.samples) for path in one.drawn]
         title = f"[{number}/{len(todo)}] {request.final}"
         if is_batch and all(path.exists() for path in finals):
             say(f"{title}: exists, skipped")

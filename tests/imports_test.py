@@ -16,7 +16,7 @@ FLOORS = (
     ("util", "version"),
     ("motion", "contract", "weights"),
     ("features", "face_model", "moving_anchor", "media", "outputs"),
-    ("liveportrait", "styles", "batch"),
+    ("liveportrait", "styles", "batch", "bridges"),
     ("speech", "faces", "models", "losses", "restore", "windowed_inference", "live_link"),
     ("render", "config", "generative", "streamed_inference"),
     ("data", "listener_checkpoint"),

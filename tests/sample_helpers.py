@@ -12,10 +12,11 @@ import pytest
 from models_helpers import TINY
 
 from lhg_jax import media
+from lhg_jax.bridges import Bridge, save_bridge
 from lhg_jax.contract import FeatureSpec
 from lhg_jax.listener_checkpoint import ListenerModel, save_listener, template
 from lhg_jax.models import Listener
-from lhg_jax.motion import CoefficientSpace
+from lhg_jax.motion import LANDMARK, CoefficientSpace, load_motion
 from lhg_jax.sample import main
 from lhg_jax.util.errors import run_cli
 
@@ -60,6 +61,33 @@ def random_listener(path: Path, space: CoefficientSpace, word_size: int = WORD_S
     variables = jax.tree.map(np.asarray, tree)
     save_listener(path, ListenerModel(model, variables, features), {})
     return path
+
+
+def random_bridge(path: Path, target: CoefficientSpace) -> Path:
+    """A bridge from `landmark` that means nothing."""
+    size = target.slice("exp").stop - target.slice("exp").start
+    expression = np.random.default_rng(8).normal(size=(64, size)).astype(np.float32) * 0.1
+    save_bridge(path, Bridge(LANDMARK, target, expression, {"pitch": 0.91, "yaw": 0.95, "smile": 0.72}))
+    return path
+
+
+def run_from_landmarks(
+    monkeypatch, output: Path, speaker: Path, *stages, checkpoint: Path | None
+) -> np.ndarray:
+    """Frames of a video whose listener speaks `landmark` (None: the demo's), whatever the renderer speaks.
+
+    Checks what must hold for all renderers: time stamps, sound, a motion in `landmark`, no other file.
+    """
+    output.parent.mkdir()
+    motion = output.with_suffix(".npz")
+    listener = ["--checkpoint", checkpoint] if checkpoint else ["--temperature", 0]
+    arguments = ["--speaker", speaker, "--asr", "none", *listener, *stages, "--save-motion", motion]
+    run(monkeypatch, *arguments, "--output", output)
+    assert set(output.parent.iterdir()) == {output, motion}
+    assert load_motion(motion).space == LANDMARK
+    np.testing.assert_allclose(media.frame_times(output), media.frame_times(speaker), atol=1e-6)
+    np.testing.assert_array_equal(media.read_audio(output), media.read_audio(speaker))
+    return np.stack([frame.image for frame in media.read_frames(output)]).astype(int)
 
 
 def run(monkeypatch, *arguments) -> None:

@@ -1,4 +1,4 @@
-"""ONNX files with the inputs and outputs of PIRenderer and RVRT, and something simple in between."""
+"""ONNX files with the inputs and outputs of PIRenderer, RVRT and Deep3DFaceRecon, something simple inside."""
 
 from pathlib import Path
 
@@ -38,6 +38,18 @@ def pirenderer(path: Path) -> Path:
     }
     inputs = {"image": ["n", 3, 256, 256], "window": ["n", 73, 27]}
     return write(path, nodes, inputs, {"fake": ["n", 3, 256, 256]}, constants)
+
+
+def deep3d(path: Path) -> Path:
+    """257 coefficients, each a random mixture of the brightness of sixteen parts of the crop."""
+    nodes = [
+        helper.make_node("AveragePool", ["image"], ["parts"], kernel_shape=[56, 56], strides=[56, 56]),
+        helper.make_node("Flatten", ["parts"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "mixture"], ["coeff"]),
+    ]
+    mixture = np.random.default_rng(4).normal(size=(48, 257)).astype(np.float32)
+    inputs, outputs = {"image": ["n", 3, 224, 224]}, {"coeff": ["n", 257]}
+    return write(path, nodes, inputs, outputs, {"mixture": mixture})
 
 
 def rvrt(

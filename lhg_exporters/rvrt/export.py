@@ -12,6 +12,7 @@ from lhg_exporters.rvrt.network import BRANCHES, RVRT, SCALE, RVRTConfig, Step
 from lhg_jax.util.errors import UserError
 
 TILE_FRAMES, TILE_SIDE = 16, 64  # unless asked otherwise; the side is the features'
+DENOISING = 4  # channels of what such a network takes: RGB and sigma
 SMALLEST_SIDE = 9  # of the features: a window and a pixel, so that shifted windows have where to shift
 
 
@@ -38,10 +39,18 @@ def steps(net: RVRT, rows: int, columns: int) -> dict[str, tuple[Step, dict[str,
     }
 
 
-def export(path: str | os.PathLike, tile: tuple[int, int, int] | None = None) -> Export:
-    """The network of a released checkpoint, of any of the six tasks, for tiles of (frames, rows, columns).
+def export(
+    path: str | os.PathLike, tile: tuple[int, int, int] | None = None, sigma: float | None = None
+) -> Export:
+    """The network of a released checkpoint, of any of the six tasks.
 
-    Raises `UserError` for other files and for tiles that the network cannot take.
+    Args:
+      path: of the checkpoint.
+      tile: frames, rows and columns that it will take.
+      sigma: of the noise, of 255, for a network that denoises; None is `restore.rvrt.SIGMA`.
+
+    Raises:
+      UserError: another file, tiles that the network cannot take, or a sigma that means nothing to it.
     """
     state = read_state(path, "params")
     try:
@@ -58,6 +67,8 @@ def export(path: str | os.PathLike, tile: tuple[int, int, int] | None = None) ->
             f"--tile {frames} {rows} {columns}: frames must be even and at least 4, rows and columns "
             f"multiples of {unit} and at least {SMALLEST_SIDE * unit}"
         )
+    if sigma is not None and (config.inputs != DENOISING or not 0 < sigma < 255):
+        raise UserError(f"--sigma {sigma:g}: of a denoising network, between 0 and 255")
     return Export(
         module=module.requires_grad_(False),
         example={"video": torch.rand(1, frames, config.inputs, rows, columns)},
@@ -65,5 +76,6 @@ def export(path: str | os.PathLike, tile: tuple[int, int, int] | None = None) ->
         dynamic={},
         source="RVRT (Liang et al., NeurIPS 2022), github.com/JingyunLiang/RVRT",
         licence="CC BY-NC 4.0 (not for commercial use)",
+        notes={} if sigma is None else {"sigma": f"{sigma:g}"},
         loops=steps(module, rows // unit, columns // unit),
     )

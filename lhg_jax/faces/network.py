@@ -101,7 +101,7 @@ class NetworkTracker:
         """Measures the face in an RGB image; arguments and errors are those of `LandmarkTracker`."""
         box, warnings = tracking_result.choose(image, face)
         landmarks = alignment.align(image, box, alignment.STILL)
-        faces = _Faces(self.network)
+        faces = SeenFaces(self.network)
         faces.see(image, landmarks)
         parameters, places = faces.measured()
         values = self.network.values(parameters, places).astype(np.float32)
@@ -111,7 +111,7 @@ class NetworkTracker:
         self, frames: Iterable[Frame], on_frame: Callable[[], None] | None = None
     ) -> NetworkVideo:
         """Measures one face through a video; arguments and errors are those of `LandmarkTracker`."""
-        faces = _Faces(self.network)
+        faces = SeenFaces(self.network)
         sightings = follow(frames, on_frame, faces.see)
         found = tracking_result.require_face(sightings)
         parameters, places = faces.measured()
@@ -120,7 +120,7 @@ class NetworkTracker:
         return NetworkVideo(motion, found, tracking_result.warnings_of(sightings), parameters, places)
 
 
-class _Faces:
+class SeenFaces:
     """Faces seen one by one, measured in batches."""
 
     def __init__(self, network: FaceNetwork):
@@ -130,6 +130,7 @@ class _Faces:
         self.parameters: list[np.ndarray] = []
 
     def see(self, image: Image, landmarks: Points) -> None:
+        """Keeps the crop of a face with these landmarks (pixels)."""
         crop, place = self.network.crop(image, landmarks)
         self.crops.append(crop)
         self.places.append(place)

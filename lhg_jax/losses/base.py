@@ -1,5 +1,7 @@
 """What losses share: sums over the items that a mask holds, in float32 (contract.LossSums)."""
 
+import functools
+import operator
 from collections.abc import Mapping
 
 import jax.numpy as jnp
@@ -11,12 +13,19 @@ from lhg_jax.contract import LossSums
 def masked_loss(
     terms_BT: Mapping[str, Float[Array, "batch item"]], mask_BT: Bool[Array, "batch item"]
 ) -> LossSums:
-    """Adds up the terms of every item and sums what `mask_BT` holds; other items get zero gradient."""
-    counts = mask_BT.sum(1).astype(next(iter(terms_BT.values())).dtype)
-    terms = {
-        name: LossSums(jnp.where(mask_BT, term_BT, 0).sum(1), counts) for name, term_BT in terms_BT.items()
-    }
-    return LossSums(LossSums.total(terms), counts, terms)
+    """Adds up the terms of every item and sums what `mask_BT` holds; other items get zero gradient.
+
+    Terms may nearly cancel (those of Eq. 2 do), so they are added while they belong to one item: the
+    difference of two large sums would be off by their rounding.
+    """
+    items_BT = functools.reduce(operator.add, terms_BT.values())
+    counts = mask_BT.sum(1).astype(items_BT.dtype)
+
+    def held(x_BT: Array) -> Array:
+        return jnp.where(mask_BT, x_BT, 0).sum(1)
+
+    terms = {name: LossSums(held(term_BT), counts) for name, term_BT in terms_BT.items()}
+    return LossSums(held(items_BT), counts, terms)
 
 
 def as_float(x: Array) -> Array:

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 
 from lhg_jax.media import libav
 from lhg_jax.media.video import read_frames
+from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import MissingExtraError, UserError
 
 # Of pictures that come from elsewhere: more pixels than phones take, 200 MB decoded; and the formats of
@@ -67,6 +68,14 @@ def _decode(
         raise UserError(f"{name}: has too many pixels for a portrait (scale it down)") from None
     except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
         raise UserError(f"{name}: is no picture that can be read ({error})") from None
+
+
+def write_image(path: str | os.PathLike, image: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Writes an RGB picture in the format of the suffix. Raises `UserError` where it cannot be written."""
+    from PIL import Image
+
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary)
 
 
 def _know_heif() -> None:

@@ -27,6 +27,7 @@ DENSE = {  # ours: official
 }
 NORMS = ("layernorm_init", "layernorm_driven")
 LSTM_PREFIX = "fusion.lstm_layers."
+ANGLES, EXPRESSIONS = slice(0, 3), slice(3, 67)  # of the official columns; translation (and crop) follow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +121,9 @@ def vico_from_torch(
 ) -> dict[str, Any]:
     """Parameters of `ViCoLSTM` from an official state dict (numpy arrays, with or without `module.`).
 
+    Official coefficients begin with the angle, those of our spaces with the expression: every weight that
+    meets a coefficient is moved to our order.
+
     Raises `UserError` naming `source` and the first keys that are missing, unknown or of the wrong shape.
     """
     state = {name.removeprefix("module."): np.asarray(array) for name, array in state.items()}
@@ -132,6 +136,7 @@ def vico_from_torch(
     template = jax.eval_shape(init, jax.random.key(0), *arguments, lengths)["params"]
     zeros = jax.tree.map(lambda x: np.broadcast_to(np.float32(0), x.shape), template)
     check_tree(source, state, vico_to_torch(zeros))
+    state = _in_order(state, our_order(config.coeff))
     params: dict[str, Any] = {"lstm_layers": {}}
     for name, official in DENSE.items():
         params[name] = {"kernel": state[f"{official}.weight"].T, "bias": state[f"{official}.bias"]}
@@ -143,7 +148,7 @@ def vico_from_torch(
 
 
 def vico_to_torch(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The official state dict of `ViCoLSTM` parameters (or of their gradients)."""
+    """The official state dict of `ViCoLSTM` parameters (or of their gradients), in the official order."""
     state = {LSTM_PREFIX + name: np.asarray(array) for name, array in params["lstm_layers"].items()}
     for name, official in DENSE.items():
         state[f"{official}.weight"] = np.asarray(params[name]["kernel"]).T
@@ -151,4 +156,27 @@ def vico_to_torch(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     for name in NORMS:
         state[f"fusion.{name}.weight"] = np.asarray(params[name]["scale"])
         state[f"fusion.{name}.bias"] = np.asarray(params[name]["bias"])
-    return state
+    coeff = len(state["dynam_3dmm_fc.bias"])
+    return _in_order(state, np.argsort(our_order(coeff)))
+
+
+def our_order(coeff: int) -> Int[np.ndarray, "coeff"]:
+    """Which official column stands in each of ours; the order of `DEEP3D_CROP` (73) and `DEEP3D` (70)."""
+    columns = np.arange(coeff)
+    return np.concatenate([columns[EXPRESSIONS], columns[ANGLES], columns[EXPRESSIONS.stop :]])
+
+
+def _in_order(state: Mapping[str, np.ndarray], order: Int[np.ndarray, "coeff"]) -> dict[str, np.ndarray]:
+    """An official state dict whose coefficients come in another order; audio stands before the driver's."""
+    moved = dict(state)
+    for name in ("layernorm_init.weight", "layernorm_init.bias"):
+        moved[f"fusion.{name}"] = state[f"fusion.{name}"][order]
+    audio = state["fusion.layernorm_driven.bias"].shape[0] - len(order)
+    driven = np.concatenate([np.arange(audio), audio + order])
+    for name in ("layernorm_driven.weight", "layernorm_driven.bias"):
+        moved[f"fusion.{name}"] = state[f"fusion.{name}"][driven]
+    moved["fusion.get_initial_state.0.weight"] = state["fusion.get_initial_state.0.weight"][:, order]
+    moved["fusion.fusion.0.weight"] = state["fusion.fusion.0.weight"][:, driven]
+    for name in ("weight", "bias"):
+        moved[f"dynam_3dmm_fc.{name}"] = state[f"dynam_3dmm_fc.{name}"][order]
+    return moved

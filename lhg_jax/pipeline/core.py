@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,18 +12,19 @@ from lhg_jax.contract import FeatureSpec, SpeakerFeatures
 from lhg_jax.draw_options import DrawOptions
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener
 from lhg_jax.motion import FRAME_RATE, Motion, require_same_space
+from lhg_jax.pipeline.animation import Animation
 from lhg_jax.pipeline.edit import UNCHANGED, MotionEdit
 from lhg_jax.pipeline.extraction import hear, join, measured, watch
 from lhg_jax.pipeline.listening import Image, Listening
-from lhg_jax.pipeline.portrait import look, name_of
 from lhg_jax.pipeline.source import AnyPath, Clip, FileSource, Source, as_path, find_source, fingerprint
 from lhg_jax.pipeline.stages import CallbackStages, Progress, Stages, TimedStages
 from lhg_jax.pipeline.timeline import Timeline
-from lhg_jax.render import Renderer, crop_only, draw_fewer, load_renderer
+from lhg_jax.render import Renderer, crop_only, load_renderer
 from lhg_jax.restore import load_restorer
 from lhg_jax.speech.asr import RECOGNISERS
 from lhg_jax.speech.bert import BertEncoder
-from lhg_jax.util.errors import UserError, about
+from lhg_jax.util.errors import UserError
+from lhg_jax.util.once import Once
 
 ONE = DrawOptions()  # one listener, as learned
 KEPT_SPEAKERS = 4  # features of so many speakers' files are kept: a table often pairs one with many portraits
@@ -47,6 +47,7 @@ class Pipeline:
         renderer: str | Renderer = "mesh",
         renderer_weights: AnyPath | None = None,
         renderer_fps: float | None = None,
+        bridge: AnyPath | None = None,
         paste: str = "full",
         restore: str = "none",
         restore_weights: AnyPath | None = None,
@@ -64,10 +65,11 @@ class Pipeline:
           renderer: a name in `render.RENDERERS`, or an object like those (`render.Renderer`).
           renderer_weights: of a renderer that needs some.
           renderer_fps: draw so many frames a second at most, and the frames between them by optical flow.
+          bridge: from the listener's space to the renderer's (.safetensors), in place of the package's own.
           paste: `full`: a renderer that draws a crop pastes it back; `crop`: it shows the crop.
           restore: a name in `restore.RESTORERS`.
           restore_weights: of a restoration that needs some.
-          tracker_weights: of the face tracker, where the renderer's space needs another than the default.
+          tracker_weights: of the face tracker, where a space needs another than the default.
           asr: a name in `speech.asr.RECOGNISERS`, used where there is no transcript.
           face: which face of a portrait, from the left, from 0; None is the largest.
           size: longest side (pixels) at which a portrait is drawn. Ordinary players take the default one; a
@@ -78,22 +80,24 @@ class Pipeline:
         Raises:
           UserError: a name that is not known, or weights that do not fit.
         """
-        self.renderer = (
-            load_renderer(renderer, as_path(renderer_weights)) if isinstance(renderer, str) else renderer
+        if isinstance(renderer, str):
+            renderer = load_renderer(renderer, as_path(renderer_weights))
+        self.animation = Animation(
+            crop_only(renderer) if paste == "crop" else renderer,
+            load_restorer(restore, as_path(restore_weights)),
+            fps=renderer_fps,
+            bridge=as_path(bridge),
+            tracker_weights=as_path(tracker_weights),
+            face=face,
+            size=size,
         )
-        if paste == "crop":
-            self.renderer = crop_only(self.renderer)
-        if renderer_fps is not None:
-            self.renderer = draw_fewer(self.renderer, renderer_fps)
-        self.restorer = load_restorer(restore, as_path(restore_weights))
         if asr not in RECOGNISERS:
             raise UserError(f"unknown recogniser {asr!r} (known: {', '.join(RECOGNISERS)})")
         self.recognise = RECOGNISERS[asr]
-        self.checkpoint, self.tracker_weights = as_path(checkpoint), as_path(tracker_weights)
-        self.face, self.size = face, size
+        self.checkpoint = as_path(checkpoint)
         self.stages = stages or CallbackStages(progress)
-        self._lock = threading.RLock()
-        self._loaded: dict[str, Any] = {}
+        self.once = Once()
+        self._lock = threading.Lock()
         self._kept: collections.OrderedDict[tuple, Speaker] = collections.OrderedDict()
 
     def __call__(
@@ -127,10 +131,9 @@ class Pipeline:
         """
         timed = TimedStages(self.stages)
         source = None if isinstance(speaker, Speaker) else find_source(speaker, audio, transcript)
-        image, fit = look(
-            portrait, self.tracker, self.face, self.size, timed
-        )  # this and the checkpoint come before the slow stages
-        model, draw = self.model, drawing.draw(self.model)
+        model, draw = self.model, drawing.draw(self.model)  # like the portrait, before the slow stages
+        self.animation.renderer_for(model.space, "the checkpoint")
+        image, fit = self.animation.look(timed, portrait, model.space)
         model.require_features("this command", self.feature_spec, "it makes no other features")
         if source is not None:
             speaker = self._extract(timed, source, speaker_motion)
@@ -138,7 +141,10 @@ class Pipeline:
         with timed.stage("listener", model.count_windows(speaker.features.frames)) as advance:
             drawn = model.draw(speaker.features, fit.values, draw, drawing.samples, advance)
         motions = (edit.apply(Motion(model.space, values), fit.values) for values in drawn)
-        return [self._listening(timed, motion, image, fit, portrait, speaker.source) for motion in motions]
+        return [
+            self.animation.listening(timed, motion, image, fit, portrait, speaker.source)
+            for motion in motions
+        ]
 
     def render(
         self,
@@ -154,7 +160,7 @@ class Pipeline:
         """A listener who moves as a given motion says.
 
         Args:
-          motion: a file or a motion, in the renderer's space.
+          motion: a file or a motion, in the renderer's space or one with a bridge to it.
           portrait: an image with one face; a file, or RGB.
           speaker, audio: give time stamps and sound; without them the frames are those of the motion.
           sound: instead, the sound of such frames.
@@ -168,14 +174,16 @@ class Pipeline:
         source: Source | None = None
         if speaker is not None or audio is not None:
             source = find_source(speaker, audio, None)
-        image, fit = look(portrait, self.tracker, self.face, self.size, timed)
-        found = measured(motion, self.renderer.space)
+        found = measured(motion)
+        self.animation.renderer_for(found.space, "the motion" if isinstance(motion, Motion) else str(motion))
+        image, fit = self.animation.look(timed, portrait, found.space)
         if from_portrait:
             found = dataclasses.replace(found, values=fit.values + (found.values - found.values[0]))
         if sound is not None:
             source = FileSource(None, as_path(sound), None)
             source.timeline = Timeline.regular(len(found), found.fps)
-        return self._listening(timed, edit.apply(found, fit.values), image, fit, portrait, source)
+        motion = edit.apply(found, fit.values)
+        return self.animation.listening(timed, motion, image, fit, portrait, source)
 
     def extract(
         self,
@@ -218,35 +226,22 @@ class Pipeline:
     @property
     def model(self) -> ListenerModel:
         """The listener generator."""
-        return self._once("model", self._load_model)
+        return self.once("model", lambda: load_listener(self.checkpoint))
 
     @property
     def encoder(self) -> BertEncoder:
         """The word encoder."""
-        return self._once("encoder", BertEncoder.load)
+        return self.once("encoder", BertEncoder.load)
 
     @property
     def tracker(self) -> faces.Tracker:
-        """The face tracker, in the space of the renderer."""
-        return self._once("tracker", lambda: faces.get_tracker(self.renderer.space, self.tracker_weights))
+        """The face tracker of speakers, in the space of the listener."""
+        return self.animation.tracker(self.model.space)
 
     @property
     def feature_spec(self) -> FeatureSpec:
         """What the features mean that `extract` makes."""
-        return FeatureSpec(
-            words=self.encoder.name, word_size=self.encoder.size, space=self.renderer.space.name
-        )
-
-    def _once(self, name: str, load: Callable[[], Any]) -> Any:
-        with self._lock:
-            if name not in self._loaded:
-                self._loaded[name] = load()
-            return self._loaded[name]
-
-    def _load_model(self) -> ListenerModel:
-        model = load_listener(self.checkpoint)
-        require_same_space("the checkpoint", model.space, "the renderer", self.renderer.space)
-        return model
+        return FeatureSpec(words=self.encoder.name, word_size=self.encoder.size, space=self.model.space.name)
 
     def _extract(self, timed: Stages, source: Source, speaker_motion: AnyPath | Motion | None) -> Speaker:
         """`extract`, from memory where the same files were asked for before."""
@@ -266,24 +261,11 @@ class Pipeline:
         self, timed: Stages, source: Source, speaker_motion: AnyPath | Motion | None
     ) -> SpeakerFeatures:
         """What is heard and seen (`pipeline.extraction`)."""
-        given = None
+        given, space = None, self.model.space
         if speaker_motion is not None:
-            given = measured(speaker_motion, self.renderer.space, source)
+            given = measured(speaker_motion, source)
+            name = "the motion" if isinstance(speaker_motion, Motion) else str(speaker_motion)
+            require_same_space(name, given.space, "the listener", space)
         speech = hear(source, self.recognise, self.encoder, timed)
         motion = given or (watch(source, self.tracker, timed) if source.has_video else None)
-        return join(speech, motion, self.renderer.space)
-
-    def _listening(
-        self, timed: TimedStages, motion, image, fit, portrait, source: Source | None
-    ) -> Listening:
-        timeline = source.timeline if source else Timeline.regular(len(motion), motion.fps)
-        with about(name_of(portrait)):
-            animated = self.renderer(image, fit)
-
-        def draw() -> Iterator[Image]:
-            with timed.stage("rendering", len(timeline.starts_s)) as advance:
-                for drawn in self.restorer(animated.animate(motion, timeline.centres_s)):
-                    advance()
-                    yield drawn
-
-        return Listening(motion, timeline, timed.seconds, source, draw)
+        return join(speech, motion, space)

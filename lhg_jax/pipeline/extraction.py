@@ -10,7 +10,7 @@ from lhg_jax import faces
 from lhg_jax.contract import SpeakerFeatures
 from lhg_jax.faces.precomputed import at_video_rate, read_coefficients
 from lhg_jax.media import SAMPLE_RATE
-from lhg_jax.motion import FRAME_RATE, CoefficientSpace, Motion, require_same_space
+from lhg_jax.motion import FRAME_RATE, CoefficientSpace, Motion
 from lhg_jax.pipeline.source import AnyPath, FileSource, Source
 from lhg_jax.pipeline.stages import Stages
 from lhg_jax.speech.asr import no_words
@@ -66,11 +66,9 @@ def watch(source: Source, tracker: faces.Tracker, stages: Stages) -> Motion:
     return fit.motion
 
 
-def measured(motion: AnyPath | Motion, space: CoefficientSpace, source: Source | None = None) -> Motion:
-    """A motion from a file, or as it is, in the renderer's space; at its video's rate."""
-    name = "the motion" if isinstance(motion, Motion) else str(motion)
+def measured(motion: AnyPath | Motion, source: Source | None = None) -> Motion:
+    """A motion from a file, or as it is; at its video's rate."""
     found = motion if isinstance(motion, Motion) else read_coefficients(Path(motion))
-    require_same_space(name, found.space, "the renderer", space)
     if not isinstance(motion, Motion) and isinstance(source, FileSource) and source.info:
         found = at_video_rate(motion, found, source.info.frames, source.info.fps)
     return found

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ class Listening:
       timeline: when each frame is shown.
       seconds: spent in each stage so far; drawing adds to it.
       source: the speaker; None for a motion without one.
-      draw: makes the frames; `frames` is the way to it.
+      draw: makes the frames of these numbers; `frames` is the way to it.
     """
 
     motion: Motion
     timeline: Timeline
     seconds: Mapping[str, float]
     source: Source | None
-    draw: Callable[[], Iterator[Any]] = dataclasses.field(repr=False)
+    draw: Callable[[np.ndarray], Iterator[Any]] = dataclasses.field(repr=False)
 
     @property
     def times_s(self) -> np.ndarray:
@@ -44,7 +44,23 @@ class Listening:
 
     def frames(self) -> Iterator[Image]:
         """RGB images, one for each of `times_s`, drawn one after another: none is kept."""
-        return self.draw()
+        return self.draw(np.arange(len(self.times_s)))
+
+    def preview(self, pictures: Sequence[Path]) -> None:
+        """Writes single frames, spread evenly over the clip, as pictures.
+
+        Args:
+          pictures: files to write, in the order of the frames.
+
+        Raises:
+          UserError: the clip has fewer frames, or a file cannot be written.
+        """
+        frames = len(self.times_s)
+        if len(pictures) > frames:
+            raise UserError(f"--preview {len(pictures)}: the clip has {frames} frames")
+        chosen = ((np.arange(len(pictures)) + 0.5) * frames / len(pictures)).astype(int)
+        for path, image in zip(pictures, self.draw(chosen), strict=True):
+            media.write_image(path, image)
 
     def save(self, output: str | Path, side_by_side: str | Path | None = None) -> None:
         """Writes a video with the speaker's sound.

@@ -23,6 +23,7 @@ class Settings:
     renderer: str = "mesh"
     renderer_weights: Path | None = None
     renderer_fps: float | None = None
+    bridge: Path | None = None
     paste: str = "full"
     restore: str = "none"
     restore_weights: Path | None = None
@@ -58,8 +59,8 @@ def make_row(settings: Settings, edit: MotionEdit, drawing: DrawOptions, request
 
 
 def is_made(request: Request, samples: int) -> bool:
-    """Whether all videos of a request are there."""
-    return all(one.final.exists() for one in request.numbered(samples))
+    """Whether all videos, or pictures, of a request are there."""
+    return all(path.exists() for one in request.numbered(samples) for path in one.drawn)
 
 
 def make_on_beam(

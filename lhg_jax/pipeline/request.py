@@ -28,6 +28,7 @@ class Request:
       save_motion: where the drawn motion goes, .npz.
       export_motion: where the motion goes as blendshapes, .csv.
       side_by_side: a second video with the speaker on the left.
+      preview: so many single frames instead of videos, as pictures beside `output`; 0 for none.
     """
 
     listener: Path
@@ -40,11 +41,19 @@ class Request:
     save_motion: Path | None = None
     export_motion: Path | None = None
     side_by_side: Path | None = None
+    preview: int = 0
 
     @property
     def final(self) -> Path:
         """The video that was asked for."""
         return self.side_by_side or self.output
+
+    @property
+    def drawn(self) -> list[Path]:
+        """Videos or pictures that are there when the clip is made."""
+        name = self.output.stem
+        pictures = [self.output.with_name(f"{name}_frame{i}.png") for i in range(1, self.preview + 1)]
+        return pictures or [self.final]
 
     def numbered(self, samples: int) -> "list[Request]":
         """A request for each listener, with files NAME_1, NAME_2 ...; a single one stays as it is."""
@@ -70,7 +79,10 @@ def make(pipeline: Pipeline, request: Request, edit: MotionEdit, drawing: DrawOp
             save_motion(one.save_motion, motion)
         if one.export_motion:
             write_live_link(one.export_motion, motion, timeline.starts_s, timeline.end_s)
-        listening.save(one.output, one.side_by_side)
+        if one.preview:
+            listening.preview(one.drawn)
+        else:
+            listening.save(one.output, one.side_by_side)
     return listeners[0].timeline.end_s
 
 
@@ -95,9 +107,10 @@ def listen(pipeline: Pipeline, request: Request, edit: MotionEdit, drawing: Draw
 
 def check_files(request: Request) -> None:
     """Raises `UserError` before the slow stages for outputs that cannot be written or are inputs."""
-    videos = [path for path in (request.output, request.side_by_side) if path]
+    videos = [] if request.preview else [path for path in (request.output, request.side_by_side) if path]
     for path in videos:
         require_suffix(path, VIDEO_SUFFIXES, "video")
+    drawn = videos or request.drawn
     motions = [request.save_motion] if request.save_motion else []
     for path in motions:
         require_suffix(path, (".npz",), "motion")
@@ -106,4 +119,4 @@ def check_files(request: Request) -> None:
         require_suffix(path, (".csv",), "motion for animators")
     names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion")
     inputs = [getattr(request, name) for name in names]
-    require_outputs(videos + motions + exports, [path for path in inputs if path])
+    require_outputs(drawn + motions + exports, [path for path in inputs if path])

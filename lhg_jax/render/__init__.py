@@ -60,9 +60,13 @@ def crop_only(renderer: Any) -> Any:
 
 
 def draw_fewer(renderer: Renderer, fps: float) -> Renderer:
-    """A renderer that draws `fps` frames a second at most. Raises `UserError` where that is not positive."""
+    """A renderer that draws `fps` frames a second at most."""
     from lhg_jax.render.frame_rate import FewerFrames
 
-    if not fps > 0:
-        raise UserError(f"--renderer-fps {fps:g}: must be positive")
     return FewerFrames(renderer, fps, renderer.space)
+
+
+def check_fps(fps: float | None) -> None:
+    """Raises `UserError` where a renderer is asked for no frames."""
+    if fps is not None and not fps > 0:
+        raise UserError(f"--renderer-fps {fps:g}: must be positive")

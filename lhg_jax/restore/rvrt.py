@@ -21,7 +21,7 @@ from lhg_jax.util.errors import UserError
 
 OVERLAP_FRAMES = 2  # of neighbouring tiles; more costs time, less shows where they meet
 OVERLAP_PIXELS = 20  # of the input
-SIGMA = 10.0  # standard deviation of the noise that a denoising network is told of, of 255
+SIGMA = 10.0  # standard deviation of the noise that a denoising network is told of, of 255, by default
 
 Image = UInt8[np.ndarray, "height width 3"]
 Clip = UInt8[np.ndarray, "frames height width 3"]
@@ -71,7 +71,11 @@ def load(weights: Path | None) -> RVRTRestorer:
     frames, rows, columns = shape[1], shape[3], shape[4]
     if frames is None or rows is None or columns is None:
         raise UserError(f"{weights}: its tiles have no fixed size (export it again with --tile)")
-    return RVRTRestorer(stage, (frames, rows, columns))
+    try:
+        sigma = float(stage.metadata.get("sigma", SIGMA))
+    except ValueError:
+        raise UserError(f"{weights}: its sigma is no number ({stage.metadata['sigma']!r})") from None
+    return RVRTRestorer(stage, (frames, rows, columns), sigma)
 
 
 def in_time(

@@ -45,6 +45,17 @@ def device_rows() -> Iterator[tuple[str, str]]:
         yield str(device), device.device_kind
 
 
+def onnx_rows() -> Iterator[tuple[str, str]]:
+    """(onnxruntime, what it computes on), or that it is missing."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        yield "onnxruntime", "missing: pip install '.[onnx]'"
+        return
+    import onnxruntime
+
+    names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
+    yield "onnxruntime", ", ".join(name for name in names if name in ("CUDA", "CPU"))
+
+
 def codec_rows() -> Iterator[tuple[str, str]]:
     """(codec, what it is for and whether it is there) of what the bundled FFmpeg must be able to do."""
     if importlib.util.find_spec("av") is None:

@@ -227,6 +227,16 @@ def test_tiles_that_cannot_be_are_refused(tile, official):
         load_export("rvrt", official, tile=tile)
 
 
+def test_sigma_is_kept_for_a_network_that_denoises(official, tmp_path):
+    assert load_export("rvrt", official, sigma=25.0).notes == {"sigma": "25"}
+    assert load_export("rvrt", official).notes == {}
+    with pytest.raises(UserError, match="--sigma 300"):
+        load_export("rvrt", official, sigma=300.0)
+    torch.save({"params": random_network(TINY).state_dict()}, tmp_path / "larger.pth")
+    with pytest.raises(UserError, match="--sigma 25: of a denoising network"):
+        load_export("rvrt", tmp_path / "larger.pth", sigma=25.0)
+
+
 def test_other_files_are_refused_by_name(official, tmp_path):
     torch.save({"params": {"a": torch.zeros(1)}}, tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"other\.pth: not weights of RVRT"):

@@ -13,6 +13,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from lhg_jax.losses import CONTRASTIVE, ContrastiveInputs, blockwise, contrastive
+from lhg_jax.losses.base import masked_loss
 
 SIZES = ["n12", "n700", pytest.param("n90", marks=pytest.mark.slow)]
 NAMES = sorted(set(CONTRASTIVE) - {"none"})
@@ -81,6 +82,15 @@ def test_ha2g_equals_recording(shared, size, dtype, tolerance):
             assert_close(value / weight, data[value_name], tolerance, term)
             assert_close(grads["text"][0] / weight, data[f"out_grad_text_of_{level}"], tolerance, term)
             assert_close(grads[level][0] / weight, data[f"out_grad_{level}"], tolerance, term)
+
+
+def test_terms_that_cancel_keep_their_precision():
+    rng = np.random.default_rng(3)
+    small, large = rng.uniform(0, 1, (2, 4096)), rng.uniform(50, 100, (2, 4096))
+    terms = {"align": jnp.asarray(-large, jnp.float32), "spread": jnp.asarray(large + small, jnp.float32)}
+    loss = masked_loss(terms, jnp.ones((2, 4096), bool))
+    exact = sum(np.asarray(term, np.float64) for term in terms.values()).sum(1)
+    np.testing.assert_allclose(loss.sums, exact, rtol=1e-6)
 
 
 def batch(seed=0, clips=3, frames=11, size=6):

@@ -7,7 +7,15 @@ import pytest
 from models_helpers import COEFF, batch, perturb_padding, random_clip, random_variables
 from recordings import assert_close, golden
 
-from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener, ViCoLSTM, vico_from_torch, vico_to_torch
+from lhg_jax.models.vico_lstm import (
+    ViCoConfig,
+    ViCoListener,
+    ViCoLSTM,
+    our_order,
+    vico_from_torch,
+    vico_to_torch,
+)
+from lhg_jax.motion import DEEP3D_CROP
 from lhg_jax.util.errors import UserError
 
 OFFICIAL_PARTS = {"angle": (0, 3, 1.0), "exp": (3, 67, 0.001), "trans": (67, 70, 1.0), "crop": (70, 73, 1.0)}
@@ -33,11 +41,15 @@ def test_network_equals_original(shared, case):
     arrays, state = golden(shared, "vico_lstm", case)
     checkpoint = {f"module.{name}": array for name, array in state.items()}  # the official form
     params = vico_from_torch(checkpoint)
-    inputs = [jnp.asarray(arrays[f"in_{name}"]) for name in ("audio", "driven", "init", "lengths")]
+    order = our_order(73)
+    audio, lengths = (jnp.asarray(arrays[f"in_{name}"]) for name in ("audio", "lengths"))
+    driven, init = (jnp.asarray(arrays[f"in_{name}"][..., order]) for name in ("driven", "init"))
+    inputs = audio, driven, init, lengths
 
     def loss(params):
         predicted = ViCoLSTM(ViCoConfig()).apply({"params": params}, *inputs, False)
-        return official_loss(predicted, jnp.asarray(arrays["in_target"]), inputs[3]), predicted
+        predicted = predicted[..., np.argsort(order)]
+        return official_loss(predicted, jnp.asarray(arrays["in_target"]), lengths), predicted
 
     (value, predicted), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
     assert_close(predicted, arrays["out_pred"], 4e-6)
@@ -56,6 +68,13 @@ def test_checkpoints_convert_both_ways_and_wrong_ones_are_refused(shared):
     assert all(np.array_equal(back[name], state[name]) for name in state)
     with pytest.raises(UserError, match=r"a\.bin: .*missing: dynam_3dmm_fc\.bias"):
         vico_from_torch({k: x for k, x in state.items() if k != "dynam_3dmm_fc.bias"}, source="a.bin")
+
+
+def test_our_order_is_that_of_the_space():
+    official = np.concatenate([np.full(3, 1), np.full(64, 2), np.full(3, 3), np.full(3, 4)])
+    ours = official[our_order(73)]
+    for value, name in enumerate(("angle", "exp", "trans", "crop"), 1):
+        assert (ours[DEEP3D_CROP.slice(name)] == value).all()
 
 
 def test_listener_form_ignores_padding():

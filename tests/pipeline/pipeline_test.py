@@ -128,7 +128,8 @@ def test_a_given_motion_is_drawn(pipeline, portrait):
 def test_warm_up_loads_everything(folder, portrait):
     cold = lhg_jax.Pipeline(checkpoint=folder / "listener.safetensors", asr="none")
     cold.warm_up()
-    assert set(cold._loaded) == {"model", "encoder", "tracker"}
+    assert {*cold.once.made} == {"model", "encoder"}
+    assert ("tracker", LANDMARK) in cold.animation.once.made
     cold.warm_up(portrait)
 
 

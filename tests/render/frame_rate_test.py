@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lhg_jax.motion import LANDMARK, Motion
-from lhg_jax.render import draw_fewer
+from lhg_jax.render import check_fps, draw_fewer
 from lhg_jax.render.frame_rate import InBetween, chosen_times
 from lhg_jax.util.errors import UserError
 
@@ -67,4 +67,4 @@ def test_equal_frames_stay():
 @pytest.mark.parametrize("fps", [0.0, -3.0, float("nan")])
 def test_rates_that_are_none_are_refused(fps):
     with pytest.raises(UserError, match="--renderer-fps"):
-        draw_fewer(Spy(), fps)
+        check_fps(fps)

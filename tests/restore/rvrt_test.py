@@ -1,6 +1,7 @@
 """RVRT around its network: tiles in time and space, any length and size."""
 
 import numpy as np
+import onnx
 import pytest
 import stage_stand_ins
 
@@ -116,6 +117,21 @@ def test_network_gets_and_gives_frames(inputs, scale, tmp_path):
         want = np.clip(want - round(module.SIGMA), 0, 255)
     assert found.dtype == np.uint8 and found.shape == want.shape
     assert np.abs(found - want).max() <= 1
+
+
+def test_sigma_stands_in_the_file(tmp_path):
+    path = stage_stand_ins.rvrt(tmp_path / "rvrt.onnx", inputs=4, scale=1)
+    annotate(path, sigma="25.5")
+    assert load_restorer("rvrt", path).sigma == 25.5
+    annotate(path, sigma="much")
+    with pytest.raises(UserError, match="its sigma is no number"):
+        load_restorer("rvrt", path)
+
+
+def annotate(path, **notes: str) -> None:
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, notes)
+    onnx.save(model, path)
 
 
 def test_values_are_rounded_and_clamped():

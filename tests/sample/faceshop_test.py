@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
-from sample_helpers import fails, random_listener, run, write_clip
+from sample_helpers import fails, random_bridge, random_listener, run, run_from_landmarks, write_clip
 
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
@@ -72,6 +72,15 @@ def test_imagined_by_a_listener_in_this_space(folder, tmp_path, monkeypatch):
     np.testing.assert_allclose(media.frame_times(output), media.frame_times(speaker), atol=1e-6)
     motion = load_motion(tmp_path / "m.npz")
     assert motion.space == DEEP3D and np.isfinite(motion.values).all()
+
+
+@pytest.mark.slow
+def test_the_demo_listener_over_a_bridge(folder, tmp_path, monkeypatch):
+    bridge = random_bridge(tmp_path / "bridge.safetensors", DEEP3D)
+    way = [*stages(folder), "--bridge", bridge]
+    output, speaker = tmp_path / "out" / "o.mp4", folder / "speaker.mp4"
+    frames = run_from_landmarks(monkeypatch, output, speaker, *way, checkpoint=None)
+    assert frames.shape == (FRAMES, SIZE, SIZE, 3)
 
 
 def test_what_is_wrong_is_one_line(folder, tmp_path, monkeypatch, capsys):

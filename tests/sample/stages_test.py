@@ -5,10 +5,10 @@ import pytest
 import skimage.data
 import skimage.io
 import stage_stand_ins
-from sample_helpers import FPS, fails, random_listener, run, write_clip
+from sample_helpers import FPS, fails, random_bridge, random_listener, run, run_from_landmarks, write_clip
 
 from lhg_jax import faces, media
-from lhg_jax.motion import DEEP3D, DEEP3D_CROP, Motion, load_motion, save_motion
+from lhg_jax.motion import DEEP3D, DEEP3D_CROP, LANDMARK, TDDFA, Motion, load_motion, save_motion
 
 FRAMES = 9
 
@@ -21,6 +21,8 @@ def folder(tmp_path_factory):
     skimage.io.imsave(folder / "portrait.png", skimage.data.astronaut()[:240, 80:361], check_contrast=False)
     values = np.tile(stage_stand_ins.Tracker().track_image(np.zeros((240, 281, 3))).values, (12, 1))
     save_motion(folder / "motion.npz", Motion(DEEP3D_CROP, values))
+    random_listener(folder / "landmark.safetensors", LANDMARK)
+    random_bridge(folder / "bridge.safetensors", DEEP3D_CROP)
     stage_stand_ins.pirenderer(folder / "p.onnx")
     stage_stand_ins.rvrt(folder / "r.onnx", frames=4, rows=64, columns=64)
     return folder
@@ -89,6 +91,39 @@ def test_imagined_by_a_listener_in_this_space(folder, tmp_path, monkeypatch):
     assert (info.frames, info.height, info.width) == (FRAMES, 4 * 240, 4 * 281)
 
 
+@pytest.mark.parametrize("demo", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_listener_of_landmarks_over_a_bridge(demo, folder, tmp_path, monkeypatch, capsys):
+    checkpoint = None if demo else folder / "landmark.safetensors"
+    way = ["--listener", folder / "portrait.png", *stages(folder), "--bridge", folder / "bridge.safetensors"]
+    output, speaker = tmp_path / "out" / "o.mp4", folder / "speaker.mp4"
+    frames = run_from_landmarks(monkeypatch, output, speaker, *way, checkpoint=checkpoint)
+    assert frames.shape == (FRAMES, 240, 282, 3)
+    assert np.abs(np.diff(frames, axis=0)).max() > 10
+    said = [line for line in capsys.readouterr().err.splitlines() if "bridge" in line]
+    assert len(said) == 1 and "smile 0.72" in said[0] and "'deep3d_crop'" in said[0]
+
+
+def test_ways_that_lead_nowhere_are_one_line(folder, tmp_path, monkeypatch, capsys):
+    speaker = ["--speaker", folder / "speaker.mp4", "--asr", "none", "--listener", folder / "portrait.png"]
+    speaker += ["--checkpoint", folder / "landmark.safetensors"]
+
+    def error(*stages) -> str:
+        return fails(monkeypatch, capsys, tmp_path / "o.mp4", *speaker, *stages)
+
+    assert "python -m lhg_jax.fit_bridge" in error(*stages(folder))
+    random_bridge(tmp_path / "tddfa.safetensors", TDDFA)
+    elsewhere = error(*stages(folder), "--bridge", tmp_path / "tddfa.safetensors")
+    assert "leads to space 'tddfa'" in elsewhere and "'deep3d_crop'" in elsewhere
+    assert "not a bridge" in error(*stages(folder), "--bridge", folder / "landmark.safetensors")
+    assert "no such file" in error(*stages(folder), "--bridge", tmp_path / "none.safetensors")
+    other = ["--renderer", "pirenderer", "--renderer-weights", folder / "r.onnx"]
+    assert "another network" in error(*other, "--bridge", folder / "bridge.safetensors")
+    monkeypatch.setitem(faces.TRACKERS, "deep3d_crop", "lhg_jax.faces.deep3d:load_with_crop")
+    way = [*stages(folder), "--bridge", folder / "bridge.safetensors"]
+    assert "--tracker-weights" in error(*way)
+    assert "another network" in error(*way, "--tracker-weights", folder / "p.onnx")
+
+
 @pytest.mark.slow
 def test_with_the_networks_themselves(folder, tmp_path, monkeypatch, one_thread):
     """Random weights in PIRenderer and in a small RVRT."""
@@ -105,3 +140,8 @@ def test_with_the_networks_themselves(folder, tmp_path, monkeypatch, one_thread)
     restorer = export("rvrt", tmp_path / "r.pth", tmp_path / "r.onnx", tile=(4, 120, 144))
     info = imagine(monkeypatch, folder, tmp_path, renderer, restorer)
     assert (info.frames, info.height, info.width) == (FRAMES, 240, 282)  # files have even sizes
+    way = ["--renderer", "pirenderer", "--renderer-weights", renderer]
+    way += ["--listener", folder / "portrait.png", "--bridge", folder / "bridge.safetensors"]
+    output = tmp_path / "demo" / "o.mp4"
+    frames = run_from_landmarks(monkeypatch, output, folder / "speaker.mp4", *way, checkpoint=None)
+    assert frames.shape == (FRAMES, 240, 282, 3)

@@ -1,7 +1,4 @@
-"""Fits a bridge between two coefficient spaces on faces that are tracked in both.
-
-  python tools/fit_bridge.py --target tddfa --tracker-weights tddfa.onnx \\
-      --videos CLIP... --portraits FACE... --output lhg_jax/assets/bridges/landmark_to_tddfa.safetensors
+"""`python -m lhg_jax.fit_bridge`: a bridge from `landmark` to another space, from faces tracked in both.
 
 Each portrait is animated by the mesh renderer with random mixtures of the face model's actions and turns. The
 error is that of clips left out one by one: the correlation of bridged and directly tracked motion, for each
@@ -9,21 +6,23 @@ angle and for the actions that the target can show.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import tyro
 from scipy.ndimage import gaussian_filter1d
 
 from lhg_jax import bridges, face_model, faces, media
-from lhg_jax.faces import network, tracking_result
+from lhg_jax.faces import tracking_result
 from lhg_jax.faces.face_tracking import follow
 from lhg_jax.faces.landmark import LandmarkTracker, fit_clip
+from lhg_jax.faces.network import NetworkTracker, SeenFaces
 from lhg_jax.motion import LANDMARK, SPACES, Motion
+from lhg_jax.outputs import require_outputs, require_suffix
 from lhg_jax.render import load_renderer
-from lhg_jax.util.errors import about, run_cli
+from lhg_jax.util.cli import parse
+from lhg_jax.util.errors import UserError, about, run_cli
+from lhg_jax.util.progress import counting
 
 FRAMES, FPS = 150, 30.0  # of a rendered portrait
 SHOWN = ("jaw_open", "smile", "blink", "brow_raise")
@@ -31,19 +30,20 @@ SHOWN = ("jaw_open", "smile", "blink", "brow_raise")
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Fits a bridge from `landmark` to another space."""
+    """Fits a bridge from `landmark`, which the demo listener speaks, to a renderer's space."""
 
     target: str
-    """Name of the space to go to."""
+    """Name of the space to go to: deep3d_crop for PIRenderer, deep3d for 3DFaceShop, liveportrait, tddfa."""
     tracker_weights: Path
-    """Network of that space's tracker (.onnx)."""
+    """Network of that space's tracker (.onnx, docs/weights.md)."""
     output: Path
-    """The bridge to write (.safetensors)."""
+    """The bridge to write (.safetensors); `sample --bridge` takes it."""
     videos: tuple[Path, ...] = ()
-    """Clips of one face each."""
+    """Clips of one face each. Three or more people are best."""
     portraits: tuple[Path, ...] = ()
-    """Pictures of one face each, to be animated."""
-    ridge: Annotated[float, tyro.conf.arg(help="Penalty, relative to the variance.")] = 1e-2
+    """Pictures of one face each, which are animated with wide and random motion."""
+    ridge: float = 1e-2
+    """Penalty of the fit, relative to the mean variance of a coefficient."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +55,12 @@ class Pair:
     target: np.ndarray
 
 
-def track_both(name: str, frames: Iterator[media.Frame], tracker: network.NetworkTracker) -> Pair:
+def track_both(
+    name: str, frames: Iterator[media.Frame], tracker: NetworkTracker, on_frame: Callable[[], None]
+) -> Pair:
     """Measures a clip once, in both spaces."""
-    seen = network._Faces(tracker.network)
-    sightings = follow(frames, None, seen.see)
+    seen = SeenFaces(tracker.network)
+    sightings = follow(frames, on_frame, seen.see)
     tracking_result.require_face(sightings)
     ours, _ = fit_clip(sightings.landmarks)
     theirs = tracker.network.values(*seen.measured())
@@ -94,16 +96,22 @@ def centred(pair: Pair, target: str) -> tuple[np.ndarray, np.ndarray]:
 
 def correlations(pair: Pair, target: str, expression: np.ndarray) -> dict[str, float]:
     """Of bridged with direct motion: angles, and the expression along each action's image."""
-    bridge = bridges.Bridge(LANDMARK, SPACES[target], expression, {})
     ours, theirs = centred(pair, target)
     found = {}
     angles = [p[:, SPACES[s].slice("angle")] for p, s in ((pair.source, "landmark"), (pair.target, target))]
+    signs = bridges.angle_signs(LANDMARK, SPACES[target])
     for i, name in enumerate(("pitch", "yaw", "roll")):
-        found[name] = float(np.corrcoef(angles[0][:, i] * bridge._signs()[i], angles[1][:, i])[0, 1])
+        found[name] = correlation(angles[0][:, i] * signs[i], angles[1][:, i])
     for name in SHOWN:
         direction = face_model.action(name) @ expression
-        found[name] = float(np.corrcoef(ours @ expression @ direction, theirs @ direction)[0, 1])
+        found[name] = correlation(ours @ expression @ direction, theirs @ direction)
     return found
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's; 0 where one of them stands still."""
+    spread = a.std() * b.std()
+    return float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else 0.0
 
 
 def fit(pairs: list[Pair], target: str, ridge: float) -> np.ndarray:
@@ -114,30 +122,52 @@ def fit(pairs: list[Pair], target: str, ridge: float) -> np.ndarray:
     return bridges.fit_expression(ours, theirs, ridge)
 
 
-def main() -> None:
-    """Tracks, fits, and writes what was found."""
-    options = tyro.cli(Options, description=__doc__)
-    tracker = faces.get_tracker(SPACES[options.target], options.tracker_weights)
-    clips = [(path.name, lambda p=path: media.read_frames(p)) for path in options.videos]
-    clips += [
-        (f"{p.name}, animated", lambda p=p, i=i: animated(p, i)) for i, p in enumerate(options.portraits)
-    ]
-    pairs = []
-    for name, frames in clips:
-        with about(name):
-            pairs.append(track_both(name, frames(), tracker))
+def check(options: Options) -> None:
+    """Raises `UserError`, before anything is tracked, for what cannot be fitted."""
+    targets = [name for name in faces.TRACKERS if name != LANDMARK.name]
+    if options.target not in targets:
+        raise UserError(
+            f"--target: no tracker gives the space {options.target!r} (known: {', '.join(targets)})"
+        )
+    if len(options.videos) + len(options.portraits) < 2:
+        raise UserError("--videos, --portraits: at least two faces are needed: each is left out once")
+    require_suffix(options.output, (".safetensors",), "bridge")
+    require_outputs([options.output], [options.tracker_weights, *options.videos, *options.portraits])
+
+
+def clips(options: Options) -> Iterator[tuple[str, Iterator[media.Frame]]]:
+    """(name, frames) of every clip, real ones first."""
+    for path in options.videos:
+        yield path.name, media.read_frames(path)
+    for seed, path in enumerate(options.portraits):
+        yield f"{path.name}, animated", animated(path, seed)
+
+
+def scores(pairs: list[Pair], options: Options) -> list[dict[str, float]]:
+    """`correlations` of each clip with the fit on all others."""
     rows = []
     for pair in pairs:
         rest = [other for other in pairs if other is not pair]
         rows.append(correlations(pair, options.target, fit(rest, options.target, options.ridge)))
         print(f"{pair.name:28}", *(f"{name} {value:.2f}" for name, value in rows[-1].items()))
+    return rows
+
+
+def main() -> None:
+    """Tracks, fits, and writes what was found."""
+    options = parse(Options, "python -m lhg_jax.fit_bridge", __doc__)
+    check(options)
+    tracker = faces.get_tracker(SPACES[options.target], options.tracker_weights)
+    pairs = []
+    for name, frames in clips(options):
+        with about(name), counting(name) as advance:
+            pairs.append(track_both(name, frames, tracker, advance))
+    rows = scores(pairs, options)
     real = rows[: len(options.videos)] or rows
-    mean = {name: round(float(np.median([row[name] for row in real])), 3) for name in rows[0]}
-    print(f"{'median of the real clips':28}", *(f"{name} {value:.2f}" for name, value in mean.items()))
+    median = {name: round(float(np.median([row[name] for row in real])), 3) for name in rows[0]}
+    print(f"{'median of the real clips':28}", *(f"{name} {value:.2f}" for name, value in median.items()))
     expression = fit(pairs, options.target, options.ridge)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    bridge = bridges.Bridge(LANDMARK, SPACES[options.target], expression, mean)
-    bridges.save_bridge(options.output, bridge)
+    bridges.save_bridge(options.output, bridges.Bridge(LANDMARK, tracker.space, expression, median))
     print(f"wrote {options.output}")
 
 
