@@ -8,6 +8,7 @@ angle and for the actions that the target can show.
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -20,7 +21,7 @@ from lhg_jax.faces.network import NetworkTracker, SeenFaces
 from lhg_jax.motion import LANDMARK, SPACES, Motion
 from lhg_jax.outputs import require_outputs, require_suffix
 from lhg_jax.render import load_renderer
-from lhg_jax.util.cli import parse
+from lhg_jax.util.cli import UNSET, parse
 from lhg_jax.util.errors import UserError, about, run_cli
 from lhg_jax.util.progress import counting
 
@@ -38,9 +39,9 @@ class Options:
     """Network of that space's tracker (.onnx, docs/weights.md)."""
     output: Path
     """The bridge to write (.safetensors); `sample --bridge` takes it."""
-    videos: tuple[Path, ...] = ()
+    videos: Annotated[tuple[Path, ...], UNSET] = ()
     """Clips of one face each. Three or more people are best."""
-    portraits: tuple[Path, ...] = ()
+    portraits: Annotated[tuple[Path, ...], UNSET] = ()
     """Pictures of one face each, which are animated with wide and random motion."""
     ridge: float = 1e-2
     """Penalty of the fit, relative to the mean variance of a coefficient."""
