@@ -31,7 +31,7 @@ ALIVE_S = 1.0
 # Between pictures the speaker's motion is held.
 FULL, LEAST_TRACKING, MOST_TRACKING = 0.85, 0.08, 0.35
 MAX_TRACK_PAUSE_S = 2.0
-MAX_DRAWN = 2  # of the frames that are due at once, so many are drawn: the others are late
+MAX_DRAWN = 3  # of the frames that are due at once, so many are drawn: those before them are too late
 
 Send = Callable[[Any], None]
 

@@ -5,60 +5,27 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from models_helpers import TINY, random_variables
+from live_untrained import CONFIG, WORD_SIZE, features_of, untrained_listener, voice
 
-from lhg_jax.contract import FeatureSpec, SpeakerFeatures
-from lhg_jax.features import crop_features, mel_steps
+from lhg_jax.contract import FeatureSpec
+from lhg_jax.face_model import action
+from lhg_jax.features import crop_features
 from lhg_jax.listener_checkpoint import DEMO, ListenerModel
 from lhg_jax.live import listener as module
 from lhg_jax.live.listener import LiveListener
+from lhg_jax.live.manner import SMILE, Manner
 from lhg_jax.live.sound import LiveSound
 from lhg_jax.models.listener import Listener
 from lhg_jax.motion import LANDMARK
 from lhg_jax.render.mesh.renderer import MeshRenderer
-from lhg_jax.speech.causal import causal_spec, extract_causal_speech
+from lhg_jax.speech.causal import causal_spec
 from lhg_jax.streamed_inference import Stream
 from lhg_jax.util.errors import UserError
-
-WORD_SIZE = 3
-CONFIG = dataclasses.replace(TINY, coeff=LANDMARK.size, bidirectional=False, use_text=False)
-
-
-class NoWords:
-    def prefix_vectors(self, words):
-        return np.zeros((1, WORD_SIZE), np.float32)
-
-
-def voice(seconds, seed=0):
-    samples = round(16000 * seconds)
-    loudness = np.interp(
-        np.arange(samples) / 4000, np.arange(40), np.random.default_rng(seed).uniform(0, 1, 40)
-    )
-    return (0.3 * loudness**2 * np.random.default_rng(seed).normal(size=samples)).astype(np.float32)
-
-
-def features_of(wave, frames):
-    """A batch of one: sound, no words, a face that was never seen."""
-    speech = extract_causal_speech(wave, frames, [], NoWords())
-    clip = SpeakerFeatures(
-        log_mel=speech.log_mel,
-        mfcc=speech.mfcc,
-        word_table=speech.word_table,
-        word_index=speech.word_index,
-        speaker_motion=np.zeros((frames, 70), np.float32),
-        speaker_seen=np.zeros(frames, bool),
-        in_clip=np.ones(frames, bool),
-    )
-    assert speech.log_mel.shape[0] == mel_steps(frames)
-    return jax.tree.map(lambda x: x[None], clip)
 
 
 @pytest.fixture(scope="module")
 def untrained():
-    """A causal listener with random weights."""
-    model = Listener(CONFIG)
-    variables = random_variables(model, features_of(voice(1.0), 10), np.zeros((1, 70)), train=False)
-    return ListenerModel(model, variables, causal_spec(FeatureSpec(word_size=WORD_SIZE)))
+    return untrained_listener()
 
 
 @pytest.mark.slow
@@ -93,6 +60,7 @@ def session(monkeypatch):
             self.first = first
 
         def restart(self, first=None):
+            self.first = self.first if first is None else first
             steps.clear()
 
         def step(self, piece):
@@ -149,6 +117,33 @@ def test_a_short_delay_is_caught_up_with_and_a_stall_is_not(session):
     times = [frame.time_s for _, frame in after]
     np.testing.assert_allclose(np.diff(times), 1 / 30, atol=1e-6)
     assert len(after) >= 27
+
+
+def test_a_manner_is_taken_up_within_two_seconds_and_forgotten_by_the_next_session(session):
+    def smile(frame):
+        direction = action("smile")
+        return float(frame.motion[LANDMARK.slice("exp")] @ direction / (direction @ direction))
+
+    live, _ = session
+    before = [smile(frame) for _, frame in talk(live, 0.0, 1.0)]
+    live.manner = Manner(1.0, 1.0)
+    after = [smile(frame) for _, frame in talk(live, 1.0, 2.0)]
+    assert max(np.abs(np.diff([before[-1], *after]))) < 0.1, "nothing jumps"
+    assert after[-1] - before[-1] == pytest.approx(SMILE, abs=0.05)
+    live.restart()
+    assert live.manner == Manner()
+
+
+def test_another_portrait_in_the_same_session(session, monkeypatch):
+    live, _ = session
+    talk(live, 0.0, 0.5)
+    other = np.random.default_rng(1).normal(0, 0.02, 70).astype(np.float32)
+    fit = dataclasses.make_dataclass("Fit", ["values"])(other)
+    monkeypatch.setattr(module.LandmarkTracker, "track_image", lambda self, image: fit)
+    live.change_portrait(np.zeros((8, 8, 3), np.uint8))
+    pose = np.r_[LANDMARK.slice("trans")]
+    [first, *_] = [frame for _, frame in talk(live, 10.0, 1.0)]
+    np.testing.assert_allclose(first.motion[pose][0], other[pose][0], atol=1e-6)
 
 
 def test_a_listener_of_whole_clips_is_refused():

@@ -44,7 +44,7 @@ async def frames_of(socket, before):
             if message.json().get("type") == "state" and message.json()["ready"]:
                 await socket.send_json({"type": "want", "frames": 4})
             continue
-        shown = protocol.read_frame(message.data)[2]
+        shown = protocol.read_frame(message.data)[2].rpartition(b"\xff\xd9")[2]
         await socket.send_json({"type": "want", "frames": 1})
         if shown != before:
             return shown

@@ -34,7 +34,7 @@ const connection = new Connection({
   },
 });
 const screen = new Screen($("listener"), (frames) => connection.tell({ type: "want", frames }));
-const recorder = new Recorder($("listener"));
+const recorder = new Recorder($("listener"), say);
 screen.showPicture(withToken("portrait.jpg"));
 
 function state(message) {
@@ -62,7 +62,7 @@ $("start").onclick = async () => {
   advise("");
   $("start").disabled = true;
   if (speaker) {
-    if (recorder.isRunning) recorder.stop();
+    recorder.stop();
     await speaker.stop();
     speaker = null;
     $("speaker").replaceWith(fresh($("speaker")));
@@ -90,7 +90,6 @@ function fresh(video) {
 $("record").onclick = () => {
   if (recorder.isRunning) recorder.stop();
   else recorder.start(speaker ? speaker.soundTracks() : []);
-  say();
 };
 
 function sendManner() {

@@ -3,9 +3,12 @@
 const KINDS = ["video/mp4;codecs=avc1,mp4a.40.2", "video/webm;codecs=vp9,opus", "video/webm"];
 
 export class Recorder {
-  constructor(canvas) { this.canvas = canvas; }
-
-  get isRunning() { return this.recorder?.state === "recording"; }
+  // `changed` is called when recording has begun, which may take a moment, and when it has ended.
+  constructor(canvas, changed) {
+    this.canvas = canvas;
+    this.changed = changed;
+    this.isRunning = false;
+  }
 
   start(soundTracks) {
     const stream = new MediaStream([...this.canvas.captureStream(30).getVideoTracks(), ...soundTracks]);
@@ -13,11 +16,20 @@ export class Recorder {
     const pieces = [];
     this.recorder = new MediaRecorder(stream, { mimeType, videoBitsPerSecond: 2.5e6 });
     this.recorder.ondataavailable = ({ data }) => pieces.push(data);
-    this.recorder.onstop = () => this.save(new Blob(pieces, { type: mimeType }), mimeType);
+    this.recorder.onstart = () => this.tell(true);
+    this.recorder.onstop = () => {
+      this.tell(false);
+      this.save(new Blob(pieces, { type: mimeType }), mimeType);
+    };
     this.recorder.start(1000);
   }
 
-  stop() { this.recorder.stop(); }
+  stop() { if (this.recorder?.state === "recording") this.recorder.stop(); }
+
+  tell(isRunning) {
+    this.isRunning = isRunning;
+    this.changed();
+  }
 
   save(blob, mimeType) {
     const link = document.createElement("a");

@@ -1,7 +1,7 @@
 // Shows the listener's frames: one after the other, at an even pace, and never late ones.
 
 const AHEAD = 4; // frames that the server may have on their way to us
-const MOST_WAITING = 2; // frames that wait to be shown; with more, the oldest are left out
+const MOST_WAITING = 3; // frames that wait to be shown; with more, the oldest are left out
 const PACE_MS = 28; // least time between two frames, unless they pile up
 const SPAN_MS = 1000; // over which the numbers are taken
 
