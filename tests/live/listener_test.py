@@ -36,7 +36,9 @@ def test_frame_by_frame_equals_the_clip(untrained):
     clip = jax.tree.map(lambda x: x[0], features_of(wave, frames))
     whole = untrained.generate(clip, first)
     batch = jax.tree.map(lambda x: x[None], clip)
-    alone = untrained.model.apply(jax.device_put(untrained.variables), batch, first[None], train=False).motion[0]
+    alone = untrained.model.apply(
+        jax.device_put(untrained.variables), batch, first[None], train=False
+    ).motion[0]
     np.testing.assert_allclose(whole, alone, atol=1e-5)
     sound, network = LiveSound(), Stream(untrained.model, untrained.variables, first)
     sound.push(wave, 0)

@@ -12,7 +12,7 @@ import skimage.data
 from aiohttp import web
 from live_server import settings
 from live_untrained import save_untrained
-from media_clips import make_images
+from media_clips import make_images, make_video
 from metrics_browser import BINARY, Browser
 from sample_helpers import voice
 
@@ -170,6 +170,21 @@ def test_without_a_camera_it_says_what_to_do(tmp_path):
         until(browser, "live.numbers().ready")
         click(browser, "start")
         assert "--speaker" in until(browser, "document.getElementById('advice').textContent")
+
+
+@pytest.mark.parametrize("codec, advice", [("libx264", ""), ("mpeg4", "H.264")])
+def test_a_film_in_place_of_the_camera(tmp_path, codec, advice):
+    speaker = make_video(tmp_path / "speaker.mp4", count=50, codec=codec, audio="aac", size=(320, 240))
+    with page(speaker=speaker) as address, Browser(tmp_path / "profile") as browser:
+        browser.open(address)
+        until(browser, "live.numbers().ready")
+        assert browser.run("document.getElementById('start').textContent") == "Play the speaker"
+        click(browser, "start")
+        until(browser, "document.getElementById('start').textContent == 'Stop'")
+        assert advice in browser.run("document.getElementById('advice').textContent")
+        if not advice:
+            until(browser, "document.getElementById('seen').textContent == 'seen'")
+        assert browser.complaints == []
 
 
 def test_a_second_page_is_told_that_it_waits(tmp_path):

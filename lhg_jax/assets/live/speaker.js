@@ -80,7 +80,8 @@ export class Speaker {
     source.connect(this.context.destination);
     await this.hear(source);
     this.see();
-    return "";
+    return this.video.videoWidth ? "" : "This browser cannot show the pictures of the speaker's video: they are only "
+      + "heard. Convert it to mp4 with H.264.";
   }
 
   async hear(source) {
