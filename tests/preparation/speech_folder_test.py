@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,13 @@ from lhg_jax.preparation.word_alignment import align
 from lhg_jax.simulator import sentiment
 from lhg_jax.simulator.dyads import synthesise_human
 from lhg_jax.simulator.grammar import Phrase
-from lhg_jax.simulator.human_voice import VoiceRecording, analyse, find_speech, phrases_of
+from lhg_jax.simulator.human_voice import VoiceRecording, analyse, find_speech, human_pitch, phrases_of
 from lhg_jax.simulator.passages import passage
 from lhg_jax.simulator.pitch import PITCH_RATE
 from lhg_jax.simulator.speech import SAMPLE_RATE, SpeechParams, speak_phrase
 from lhg_jax.simulator.voice import Espeak, VoiceSettings
 from lhg_jax.speech.words import Word
-from lhg_jax.util.errors import UserError
+from lhg_jax.util.errors import MissingExtraError, UserError
 
 TEXT = ("the", "train", "to", "the", "village", "leaves", "at", "seven")
 
@@ -145,6 +146,12 @@ def test_speech_pitch_and_phrases_of_a_recording():
     assert len(recording.phrases) == 4 and recording.phrases[0].complete
     assert not find_speech(np.zeros(0, np.float32)).size
     assert phrases_of(recording.speaking[:0], ()) == ()
+
+
+def test_pitch_without_its_package_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "librosa", None)
+    with pytest.raises(MissingExtraError, match=r"'\.\[synthetic\]'"):
+        human_pitch(tone(1.0), 100)
 
 
 def test_recordings_are_kept(tmp_path):
