@@ -45,7 +45,7 @@ function state(message) {
 
 function say() {
   $("state").textContent = why || (!isReady ? "The listener is getting ready …"
-    : speaker ? "Listening. Say something." : "Ready.");
+    : speaker ? (playsFile ? "Listening to the film." : "Listening. Say something.") : "Ready.");
   $("start").textContent = speaker ? "Stop" : playsFile ? "Play the speaker" : "Start talking";
   $("start").disabled = !isReady && !speaker;
   $("record").disabled = !isReady && !recorder.isRunning;

@@ -2,7 +2,8 @@
 
 const AHEAD = 4; // frames that the server may have on their way to us
 const MOST_WAITING = 3; // frames that wait to be shown; with more, the oldest are left out
-const PACE_MS = 28; // least time between two frames, unless they pile up
+const PACE_MS = 28; // least time between two frames, unless so many wait: else they would wait for ever
+const CROWD = 2;
 const SPAN_MS = 1000; // over which the numbers are taken
 
 export class Screen {
@@ -43,7 +44,7 @@ export class Screen {
   tick() {
     requestAnimationFrame(() => this.tick());
     const now = performance.now();
-    if (!this.waiting.length || (now - this.lastShownMs < PACE_MS && this.waiting.length < MOST_WAITING)) return;
+    if (!this.waiting.length || (now - this.lastShownMs < PACE_MS && this.waiting.length < CROWD)) return;
     const frame = this.waiting.shift();
     this.draw(frame.bitmap);
     this.count(frame, now);
