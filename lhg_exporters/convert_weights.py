@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lhg_jax.models import ha2g
+from lhg_jax.outputs import require_outputs
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
 from lhg_jax.weights import load_weights, save_weights
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="file to write")
     arguments = parser.parse_args(sys.argv[1:])
     backwards = arguments.weights.suffix == ".safetensors"
+    require_outputs([arguments.output], [arguments.weights])
     (to_torch if backwards else to_safetensors)(arguments.weights, arguments.output)
     print(f"wrote {arguments.output}")
 

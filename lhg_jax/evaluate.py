@@ -25,11 +25,14 @@ from lhg_jax.metrics.report import write_report
 from lhg_jax.metrics.summary import Summary, summarise
 from lhg_jax.metrics.table import describe, number
 from lhg_jax.motion import FRAME_RATE
+from lhg_jax.outputs import is_same_file
 from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.compilation_cache import use_compilation_cache
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import StageTimes, console, warn
 from lhg_jax.util.workers import available_cores, worker_environment
+
+CLIPS = "clips"  # folder in the output: of each clip its measurements and, for the report, a video
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +89,11 @@ def evaluate(options: Options) -> list[str]:
     if options.inception and not options.inception.is_file():
         raise UserError(f"{options.inception}: no such file")
     arcface = csim.arcface(options.arcface) if options.arcface else None
+    for folder in filter(None, (options.predictions, options.references, options.speakers)):
+        if is_same_file(options.output / CLIPS, folder):
+            raise UserError(
+                f"{options.output}: its folder {CLIPS}/ is one of the inputs, which would be lost"
+            )
     pairs = find_pairs(options.predictions, options.references, options.annotations, options.speakers)
     times = StageTimes()
     outcomes = dict(measure_all(pairs, options, times))
@@ -95,7 +103,7 @@ def evaluate(options: Options) -> list[str]:
     if not records:
         raise UserError(f"{options.predictions}: no clip can be compared; the first: {problems[0]}")
     with times.stage("pool"):
-        summary = summarise(options.output / "clips", records, options.fid_like_piq)
+        summary = summarise(options.output / CLIPS, records, options.fid_like_piq)
         if arcface:
             summary.notes["csim"] = csim.weights_of(arcface)
     with times.stage("report"):
@@ -111,7 +119,7 @@ def measure_all(
     """Yields (name, record, or what is wrong with the clip), in order of completion."""
     workers = min(options.workers or available_cores(), len(pairs))
     settings = Settings(options.inception, options.arcface, options.track)
-    job = functools.partial(measure_one, options.output / "clips", settings, options.players)
+    job = functools.partial(measure_one, options.output / CLIPS, settings, options.players)
     with times.stage("measure", total=len(pairs)) as advance:
         if workers == 1:
             for outcome in map(job, pairs):

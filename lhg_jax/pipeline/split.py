@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.draw_options import DrawOptions
 from lhg_jax.features import pad_features
 from lhg_jax.motion import Motion, save_motion
+from lhg_jax.outputs import is_same_file
 from lhg_jax.pipeline.core import Pipeline
 from lhg_jax.pipeline.edit import MotionEdit
 from lhg_jax.pipeline.many import Settings, open_once, reason
@@ -76,7 +78,7 @@ def plan(
         if folder is not None and not folder.exists():
             raise UserError(f"{folder}: no such file or folder")
     find_portrait, find_sound = _finder(portraits, PORTRAITS), _finder(sound, SOUNDS)
-    return [
+    jobs = [
         Job(
             data=data,
             index=index,
@@ -89,6 +91,13 @@ def plan(
         )
         for index, name in enumerate(source.metadata.uuids)
     ]
+    for job in jobs:
+        for path, given in itertools.product(job.outputs.values(), filter(None, (job.portrait, job.sound))):
+            if is_same_file(path, given):
+                raise UserError(
+                    f"{path}: is one of the inputs, which would be lost (choose another --output)"
+                )
+    return jobs
 
 
 def _finder(place: Path | None, endings: tuple[str, ...]) -> Callable[[str], Path | None]:

@@ -34,6 +34,16 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_the_report_does_not_overwrite_the_videos_it_is_about(folder):
+    (folder / "out").mkdir()
+    (folder / "pred").rename(folder / "out" / "clips")
+    (folder / "pred").symlink_to(folder / "out" / "clips")
+    before = {path.name: path.read_bytes() for path in (folder / "pred").iterdir()}
+    with pytest.raises(UserError, match="its folder clips/ is one of the inputs"):
+        run(folder)
+    assert {path.name: path.read_bytes() for path in (folder / "pred").iterdir()} == before
+
+
 def test_numbers_are_pooled_over_frames_not_clips(folder):
     problems, result = run(folder)
     assert problems == [] and result["frames"] == 7 and result["clips"] == 2

@@ -86,6 +86,18 @@ def test_files_are_found_however_they_are_written(tmp_path):
     assert split._finder(tmp_path / "b.txt", split.PORTRAITS)("anybody") == tmp_path / "b.txt"
 
 
+@pytest.mark.parametrize("kind", ["--portraits", "--sound"])
+def test_inputs_are_never_overwritten(folder, tmp_path, monkeypatch, capsys, kind):
+    """The true listeners' videos have the names that predictions get."""
+    for name in names(folder):
+        (tmp_path / f"{name}.listener.mp4").write_bytes(b"film")
+        (tmp_path / f"{name}.wav").symlink_to(tmp_path / f"{name}.listener.mp4")
+    with pytest.raises(SystemExit) as exit_info:
+        run(monkeypatch, folder, tmp_path, "--video", kind, tmp_path)
+    assert exit_info.value.code == 2 and "is one of the inputs" in capsys.readouterr().err
+    assert all((tmp_path / f"{name}.listener.mp4").read_bytes() == b"film" for name in names(folder))
+
+
 def test_a_clip_that_cannot_be_drawn_is_named(folder, tmp_path, monkeypatch, capsys):
     skimage.io.imsave(tmp_path / "black.png", np.zeros((90, 90, 3), np.uint8), check_contrast=False)
     with pytest.raises(SystemExit) as exit_info:
