@@ -27,7 +27,7 @@ from lhg_jax.motion import LANDMARK, Motion, save_motion
 from lhg_jax.util.errors import run_cli
 
 TABLE = Path(__file__).with_name("check_commands.csv")
-SIZE = "128"  # pixels, so that drawing takes no time
+SIZE = "320"  # pixels: small, so that drawing takes little time
 
 
 @dataclasses.dataclass(frozen=True)
