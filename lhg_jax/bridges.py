@@ -2,7 +2,8 @@
 
 Angles go over in closed form: both spaces measure the same turns, with signs of their own and another zero,
 so a change since the portrait stays the same change. Expressions go over by a linear map, fitted by ridge
-regression on faces tracked in both spaces (`fit_bridge.py`), again between changes since the portrait.
+regression on faces tracked in both spaces (`fit_bridge.py`), again between changes since the portrait; so
+does the little that one tracker counts as a turn of the head and the other as expression.
 What a bridge loses stands in its file: correlations with direct tracking on clips that were left out.
 """
 
@@ -35,6 +36,7 @@ class Bridge:
     Attributes:
       source, target: spaces.
       expression: [exp of source, exp of target] linear map of changes.
+      turning: [exp of source, angle] what a change of expression adds to the angles, rad.
       correlation: of the bridged with the directly tracked motion, for each angle and for the actions that
         the bridge carries, on clips left out of the fit.
     """
@@ -42,6 +44,7 @@ class Bridge:
     source: CoefficientSpace
     target: CoefficientSpace
     expression: Float[np.ndarray, "source_exp target_exp"]
+    turning: Float[np.ndarray, "source_exp 3"]
     correlation: dict[str, float]
 
     def __call__(
@@ -63,10 +66,10 @@ class Bridge:
         require_same_space("the motion", motion.space, "the bridge", self.source)
         change = motion.values - reference
         values = np.repeat(target_reference[None].astype(np.float64), len(motion), axis=0)
-        values[:, self.target.slice("exp")] += change[:, self.source.slice("exp")] @ self.expression
-        values[:, self.target.slice("angle")] += change[:, self.source.slice("angle")] * angle_signs(
-            self.source, self.target
-        )
+        exp, angle = change[:, self.source.slice("exp")], change[:, self.source.slice("angle")]
+        signs = angle_signs(self.source, self.target)
+        values[:, self.target.slice("exp")] += exp @ self.expression
+        values[:, self.target.slice("angle")] += angle * signs + exp @ self.turning
         return dataclasses.replace(motion, space=self.target, values=values.astype(np.float32))
 
     def describe(self) -> str:
@@ -96,7 +99,8 @@ def save_bridge(path: Path, bridge: Bridge) -> None:
         "target": bridge.target.name,
         "correlation": json.dumps(bridge.correlation),
     }
-    save_weights(path, {"expression": np.asarray(bridge.expression, np.float32)}, notes)
+    maps = {"expression": bridge.expression, "turning": bridge.turning}
+    save_weights(path, {name: np.asarray(x, np.float32) for name, x in maps.items()}, notes)
 
 
 def load_bridge(path: Path) -> Bridge:
@@ -105,15 +109,17 @@ def load_bridge(path: Path) -> Bridge:
     try:
         source, target = SPACES[notes["source"]], SPACES[notes["target"]]
         correlation = {name: float(value) for name, value in json.loads(notes["correlation"]).items()}
-        expression = np.asarray(variables["expression"])
+        expression, turning = (np.asarray(variables[name]) for name in ("expression", "turning"))
     except (KeyError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path}: not a bridge written by `python -m lhg_jax.fit_bridge` ({error!r})"
         ) from error
     sizes = tuple(space.slice("exp").stop - space.slice("exp").start for space in (source, target))
-    if expression.shape != sizes:
-        raise UserError(f"{path}: a map of shape {expression.shape}, not {sizes}")
-    return Bridge(source, target, expression, correlation)
+    if expression.shape != sizes or turning.shape != (sizes[0], 3):
+        raise UserError(
+            f"{path}: maps of shapes {expression.shape} and {turning.shape}, not {sizes} and {(sizes[0], 3)}"
+        )
+    return Bridge(source, target, expression, turning, correlation)
 
 
 def find_bridge(source: CoefficientSpace, target: CoefficientSpace, folder: Path = FOLDER) -> Bridge | None:
@@ -122,16 +128,16 @@ def find_bridge(source: CoefficientSpace, target: CoefficientSpace, folder: Path
     return load_bridge(path) if path.is_file() else None
 
 
-def fit_expression(
+def fit_map(
     source: Float[np.ndarray, "frames source_exp"],
-    target: Float[np.ndarray, "frames target_exp"],
+    target: Float[np.ndarray, "frames wanted"],
     ridge: float = 1e-2,
-) -> Float[np.ndarray, "source_exp target_exp"]:
+) -> Float[np.ndarray, "source_exp wanted"]:
     """The linear map of changes, by ridge regression.
 
     Args:
       source: changes of expression, each clip's mean removed.
-      target: the same frames in the other space.
+      target: what to predict in the same frames, in the other space.
       ridge: penalty relative to the mean variance of a source coefficient.
     """
     covariance = source.T @ source / len(source)

@@ -26,6 +26,9 @@ from lhg_jax.util.errors import UserError, about, run_cli
 from lhg_jax.util.progress import counting
 
 FRAMES, FPS = 150, 30.0  # of a rendered portrait
+TURNING_RIDGE = (
+    0.1  # best of 0.03, 0.1 and 0.3 for pitch, on eight clips left out one by one (docs/weights.md)
+)
 SHOWN = ("jaw_open", "smile", "blink", "brow_raise")
 
 
@@ -89,23 +92,30 @@ def animated(path: Path, seed: int) -> Iterator[media.Frame]:
         yield media.Frame(i / FPS, picture)
 
 
-def centred(pair: Pair, target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Both expressions less the clip's mean."""
-    parts = pair.source[:, LANDMARK.slice("exp")], pair.target[:, SPACES[target].slice("exp")]
-    return tuple(part - part.mean(axis=0) for part in parts)
+def changes(pair: Pair, target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Expression and angles, ours and theirs, less the clip's mean; our angles with their signs."""
+    ours, theirs = (values - values.mean(axis=0) for values in (pair.source, pair.target))
+    space, signs = SPACES[target], bridges.angle_signs(LANDMARK, SPACES[target])
+    angles = ours[:, LANDMARK.slice("angle")] * signs
+    return (
+        ours[:, LANDMARK.slice("exp")],
+        angles,
+        theirs[:, space.slice("exp")],
+        theirs[:, space.slice("angle")],
+    )
 
 
-def correlations(pair: Pair, target: str, expression: np.ndarray) -> dict[str, float]:
+def correlations(pair: Pair, target: str, maps: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
     """Of bridged with direct motion: angles, and the expression along each action's image."""
-    ours, theirs = centred(pair, target)
+    expression, turning = maps
+    exp, angle, their_exp, their_angle = changes(pair, target)
     found = {}
-    angles = [p[:, SPACES[s].slice("angle")] for p, s in ((pair.source, "landmark"), (pair.target, target))]
-    signs = bridges.angle_signs(LANDMARK, SPACES[target])
+    bridged = angle + exp @ turning
     for i, name in enumerate(("pitch", "yaw", "roll")):
-        found[name] = correlation(angles[0][:, i] * signs[i], angles[1][:, i])
+        found[name] = correlation(bridged[:, i], their_angle[:, i])
     for name in SHOWN:
         direction = face_model.action(name) @ expression
-        found[name] = correlation(ours @ expression @ direction, theirs @ direction)
+        found[name] = correlation(exp @ expression @ direction, their_exp @ direction)
     return found
 
 
@@ -115,12 +125,12 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else 0.0
 
 
-def fit(pairs: list[Pair], target: str, ridge: float) -> np.ndarray:
-    """The map on all of these clips, each weighed alike."""
-    parts = [centred(pair, target) for pair in pairs]
-    weights = [1 / np.sqrt(len(pair.source)) for pair in pairs]
-    ours, theirs = (np.concatenate([w * p[i] for w, p in zip(weights, parts, strict=True)]) for i in (0, 1))
-    return bridges.fit_expression(ours, theirs, ridge)
+def fit(pairs: list[Pair], target: str, ridge: float) -> tuple[np.ndarray, np.ndarray]:
+    """The maps of a bridge (`expression`, `turning`) from all of these clips, each weighed alike."""
+    parts = [[x / np.sqrt(len(x)) for x in changes(pair, target)] for pair in pairs]
+    exp, angle, their_exp, their_angle = (np.concatenate(column) for column in zip(*parts, strict=True))
+    turning = bridges.fit_map(exp, their_angle - angle, TURNING_RIDGE)
+    return bridges.fit_map(exp, their_exp, ridge), turning
 
 
 def check(options: Options) -> None:
@@ -167,8 +177,8 @@ def main() -> None:
     real = rows[: len(options.videos)] or rows
     median = {name: round(float(np.median([row[name] for row in real])), 3) for name in rows[0]}
     print(f"{'median of the real clips':28}", *(f"{name} {value:.2f}" for name, value in median.items()))
-    expression = fit(pairs, options.target, options.ridge)
-    bridges.save_bridge(options.output, bridges.Bridge(LANDMARK, tracker.space, expression, median))
+    maps = fit(pairs, options.target, options.ridge)
+    bridges.save_bridge(options.output, bridges.Bridge(LANDMARK, tracker.space, *maps, median))
     print(f"wrote {options.output}")
 
 

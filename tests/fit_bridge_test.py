@@ -63,16 +63,18 @@ def test_what_cannot_be_fitted_is_one_line(folder, monkeypatch, capsys):
 
 def test_a_linear_target_is_bridged_without_loss():
     rng = np.random.default_rng(6)
-    wanted = rng.normal(size=(64, 64))
+    wanted, turning = rng.normal(size=(64, 64)), 0.2 * rng.normal(size=(64, 3))
 
     def pair(name: str) -> Pair:
         source = rng.normal(size=(300, LANDMARK.size))
         signs = [1, -1, -1]  # of deep3d, yaw and roll go the other way
-        parts = [source[:, :64] @ wanted + 3.0, source[:, 64:67] * signs + 0.2, rng.normal(size=(300, 3))]
+        angles = source[:, 64:67] * signs + source[:, :64] @ turning + 0.2
+        parts = [source[:, :64] @ wanted + 3.0, angles, rng.normal(size=(300, 3))]
         return Pair(name, source, np.concatenate(parts, axis=1))
 
     found = fit([pair("a"), pair("b")], "deep3d", 1e-6)
-    np.testing.assert_allclose(found, wanted, atol=1e-2)
+    np.testing.assert_allclose(found[0], wanted, atol=1e-2)
+    np.testing.assert_allclose(found[1], turning, atol=0.1)  # its ridge shrinks
     scores = correlations(pair("c"), "deep3d", found)
     assert scores.keys() == SHOWN and min(scores.values()) > 0.99
 

@@ -67,7 +67,10 @@ def random_bridge(path: Path, target: CoefficientSpace) -> Path:
     """A bridge from `landmark` that means nothing."""
     size = target.slice("exp").stop - target.slice("exp").start
     expression = np.random.default_rng(8).normal(size=(64, size)).astype(np.float32) * 0.1
-    save_bridge(path, Bridge(LANDMARK, target, expression, {"pitch": 0.91, "yaw": 0.95, "smile": 0.72}))
+    turning = np.zeros((64, 3), np.float32)
+    save_bridge(
+        path, Bridge(LANDMARK, target, expression, turning, {"pitch": 0.91, "yaw": 0.95, "smile": 0.72})
+    )
     return path
 
 
