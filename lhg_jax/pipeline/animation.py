@@ -13,7 +13,7 @@ from lhg_jax.pipeline.portrait import look, name_of
 from lhg_jax.pipeline.source import AnyPath, Source
 from lhg_jax.pipeline.stages import Stages, TimedStages
 from lhg_jax.pipeline.timeline import Timeline
-from lhg_jax.render import Renderer, check_fps, draw_fewer
+from lhg_jax.render import Animator, Renderer, check_fps, draw_fewer
 from lhg_jax.render.bridged import BridgedRenderer, for_motion
 from lhg_jax.restore import Restorer
 from lhg_jax.util.errors import about
@@ -57,19 +57,21 @@ class Animation:
         """The portrait as it is drawn, and its fit in that space."""
         return look(portrait, self.tracker(space), self.face, self.size, timed)
 
-    def listening(
-        self,
-        timed: TimedStages,
-        motion: Motion,
-        image: Image,
-        fit: PortraitFit,
-        portrait: AnyPath | Image,
-        source: Source | None,
-    ) -> Listening:
-        """The portrait, ready to be moved; sound and time stamps are the source's."""
-        timeline = source.timeline if source else Timeline.regular(len(motion), motion.fps)
+    def animated(
+        self, image: Image, fit: PortraitFit, portrait: AnyPath | Image, space: CoefficientSpace
+    ) -> Animator:
+        """The portrait, ready to be moved by motion in that space.
+
+        Before the slow stages, for it raises `UserError` where that cannot be, e.g. for a small face.
+        """
         with about(name_of(portrait)):
-            animated = self.renderer_for(motion.space, "the motion")(image, fit)
+            return self.renderer_for(space, "the motion")(image, fit)
+
+    def listening(
+        self, timed: TimedStages, motion: Motion, animated: Animator, source: Source | None
+    ) -> Listening:
+        """The portrait moved by the motion; sound and time stamps are the source's."""
+        timeline = source.timeline if source else Timeline.regular(len(motion), motion.fps)
 
         def draw(frames: np.ndarray) -> Iterator[Image]:
             with timed.stage("rendering", len(frames)) as advance:

@@ -134,6 +134,7 @@ class Pipeline:
         model, draw = self.model, drawing.draw(self.model)  # like the portrait, before the slow stages
         self.animation.renderer_for(model.space, "the checkpoint")
         image, fit = self.animation.look(timed, portrait, model.space)
+        animated = self.animation.animated(image, fit, portrait, model.space)
         model.require_features("this command", self.feature_spec, "it makes no other features")
         if source is not None:
             speaker = self._extract(timed, source, speaker_motion)
@@ -141,10 +142,7 @@ class Pipeline:
         with timed.stage("listener", model.count_windows(speaker.features.frames)) as advance:
             drawn = model.draw(speaker.features, fit.values, draw, drawing.samples, advance)
         motions = (edit.apply(Motion(model.space, values), fit.values) for values in drawn)
-        return [
-            self.animation.listening(timed, motion, image, fit, portrait, speaker.source)
-            for motion in motions
-        ]
+        return [self.animation.listening(timed, motion, animated, speaker.source) for motion in motions]
 
     def render(
         self,
@@ -183,7 +181,8 @@ class Pipeline:
             source = FileSource(None, as_path(sound), None)
             source.timeline = Timeline.regular(len(found), found.fps)
         motion = edit.apply(found, fit.values)
-        return self.animation.listening(timed, motion, image, fit, portrait, source)
+        animated = self.animation.animated(image, fit, portrait, motion.space)
+        return self.animation.listening(timed, motion, animated, source)
 
     def extract(
         self,

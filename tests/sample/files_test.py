@@ -60,6 +60,17 @@ def test_bad_outputs(folder, tmp_path, monkeypatch, capsys, nothing_is_made, spe
     assert {path.name: path.stat().st_size for path in (tmp_path / "clips").iterdir()} == before
 
 
+def test_a_face_too_small_to_draw_is_found_before_the_slow_stages(folder, tmp_path, monkeypatch, capsys):
+    def refuse(*arguments, **options):
+        raise AssertionError("the slow stages ran")
+
+    monkeypatch.setattr(core.Pipeline, "_extract", refuse)
+    speaker = ["--speaker", folder / "talk.mp4", "--listener", folder / "face.png", "--size", 64]
+    with pytest.raises(SystemExit) as exit_info:
+        run(monkeypatch, *speaker, "--output", tmp_path / "o.mp4")
+    assert exit_info.value.code == 2 and "between the eyes are too few" in capsys.readouterr().err
+
+
 def test_an_exception_belongs_to_its_row(folder, tmp_path, monkeypatch, capsys):
     made = []
 
