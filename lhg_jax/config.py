@@ -22,7 +22,7 @@ class DataConfig:
     """Where clips come from and how long the pieces are that the model sees."""
 
     train: str
-    """Folder written by `python -m lhg_jax.prepare`."""
+    """Folder written by `python -m lhg_jax.prepare`; several: with commas between them."""
     evaluation: str
     """Folder of held-out clips; empty: no evaluation."""
     crop_frames: int = 90

@@ -26,7 +26,6 @@ from lhg_jax.styles import CODE_SIZE
 AnyArray = jax.Array | np.ndarray
 
 TIME_WAVES = 16  # of the embedding of tau
-LARGEST = 12.0  # deviations of a component: what a draw can never leave, whatever went wrong before it
 STATE_SIZE = 48  # what is kept of the trunk's state in a frame
 
 
@@ -104,6 +103,7 @@ class FlowHead(nn.Module):
         c = self.config
         self.variable("constants", "analysis", jnp.zeros, (c.coeff, c.components))
         self.variable("constants", "synthesis", jnp.zeros, (c.components, c.coeff))
+        self.variable("constants", "largest", jnp.zeros, (c.components,))
         self.hear = nn.Dense(STATE_SIZE)
         self.from_speaker, self.from_past, self.from_style = (nn.Dense(c.width) for _ in range(3))
         self.deaf = self.param("deaf", nn.initializers.normal(1.0), (c.width,))
@@ -168,19 +168,25 @@ class Modulated(nn.Module):
 
 
 def with_components(
-    variables: Mapping[str, Any], basis: Float[Any, "coeff component"], scale: Any, unit: Any
+    variables: Mapping[str, Any],
+    basis: Float[Any, "coeff component"],
+    scale: Float[Any, "component"],
+    unit: Float[Any, "coeff"],
+    largest: Float[Any, "component"],
 ) -> dict[str, Any]:
     """A copy of a head's variables with its components.
 
     Args:
       variables: of `FlowHead`.
       basis: orthonormal columns, in the space of change / `unit`.
-      scale: [component] size of each component in the training set.
-      unit: [coeff] size of each coefficient.
+      scale: size of each component in the training set.
+      unit: size of each coefficient.
+      largest: of each component / `scale`: what no draw leaves, so that an hour of chunks cannot drift off.
     """
     constants = {
         "analysis": jnp.asarray(basis / unit[:, None] / scale, jnp.float32),
         "synthesis": jnp.asarray((basis * scale).T * unit, jnp.float32),
+        "largest": jnp.asarray(largest, jnp.float32),
     }
     return {**variables, "constants": constants}
 
@@ -254,7 +260,8 @@ def draw_chunk(
     start_BK = c.noise_carry * memory.noise + (1 - c.noise_carry**2) ** 0.5 * fresh_BnK[:, 0]
     noise_BcK = correlated_noise(fresh_BnK[:, 1:], start_BK, c.noise_correlation)
     inputs = ChunkInputs(state_BcS, mean_BcK, memory.past, memory.known, style_BD)
-    drawn_BcK = jnp.clip(flow(head, variables, inputs, temperature * noise_BcK), -LARGEST, LARGEST)
+    largest = variables["constants"]["largest"][None, None]
+    drawn_BcK = jnp.clip(flow(head, variables, inputs, temperature * noise_BcK), -largest, largest)
     new = jnp.concatenate([drawn_BcK, mean_BcK], axis=-1)
     past = jnp.concatenate([memory.past, new], axis=1)[:, -c.history :]
     known = jnp.concatenate([memory.known, jnp.ones(new.shape[:2], bool)], axis=1)[:, -c.history :]

@@ -1,7 +1,7 @@
 """Flow matching on chunks of residuals: components, batches of chunks, and the loss."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -40,16 +40,35 @@ class ChunkBatch(flax.struct.PyTreeNode):
     style: Any
 
 
+class Components(NamedTuple):
+    """Principal components of residuals in units of `unit`: what `flow_head.with_components` takes.
+
+    Attributes:
+      basis: orthonormal columns.
+      scale: size of each component.
+      unit: size of each coefficient.
+      largest: in units of `scale`, exceeded in one frame of a thousand.
+    """
+
+    basis: Float[np.ndarray, "coeff component"]
+    scale: Float[np.ndarray, "component"]
+    unit: Float[np.ndarray, "coeff"]
+    largest: Float[np.ndarray, "component"]
+
+
 def principal_components(
     features: TrunkFeatures, unit: Float[np.ndarray, "coeff"], count: int
-) -> tuple[Float[np.ndarray, "coeff count"], Float[np.ndarray, "count"], float]:
-    """(basis, scale, share of the variance) of residuals in units of `unit`."""
+) -> tuple[Components, float]:
+    """The components of a training set's residuals, and their share of the variance."""
     step = -(-len(features.mean) // FIT_FRAMES)
     rows = (features.target[::step] - features.mean[::step]).astype(np.float64) / unit
     eigenvalues, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
     largest = np.maximum(eigenvalues[::-1][:count], 1e-12)
     scale = np.maximum(np.sqrt(largest), LEAST_SCALE * np.sqrt(largest[0]))
-    return vectors[:, ::-1][:, :count], scale, float(largest.sum() / np.maximum(eigenvalues.sum(), 1e-12))
+    basis = vectors[:, ::-1][:, :count]
+    extreme = np.quantile(np.abs(rows @ basis / scale), 0.999, axis=0)
+    share = float(largest.sum() / np.maximum(eigenvalues.sum(), 1e-12))
+    return Components(basis, scale, unit, extreme), share
 
 
 class ChunkStream:

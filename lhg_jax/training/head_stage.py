@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lhg_jax.config import TrainConfig, to_json
+from lhg_jax.data.joined import open_sources
 from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.generative import ListenerHead
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener
@@ -37,7 +38,7 @@ def train_head(config: TrainConfig, workdir: Path, draw_frames: DrawFrames | Non
     if not config.start.listener:
         raise UserError("a flow head needs a trained listener (--config.start.listener=FILE)")
     trunk_file = Path(config.start.listener)
-    trunk, source = load_listener(trunk_file), open_source(config.data.train)
+    trunk, source = load_listener(trunk_file), open_sources(config.data.train)
     held_out = open_source(config.data.evaluation) if config.data.evaluation else None
     trunk.require_features(config.data.train, source.features, "prepare clips like the trunk's")
     identity = run_identity(config, source, held_out, trunk=fingerprint(trunk_file, trunk, source))
@@ -71,8 +72,8 @@ class HeadRun:
         self.mesh = make_mesh(config.train.fsdp)
         self.head = FlowHead(config.model)
         unit = np.asarray(trunk.variables["constants"]["motion_scale"]["std"], np.float64)
-        basis, scale, self.share = principal_components(features, unit, config.model.components)
-        self._constants = with_components({}, basis, scale, unit)["constants"]
+        components, self.share = principal_components(features, unit, config.model.components)
+        self._constants = with_components({}, *components)["constants"]
         self.optimizer = make_optimizer(config.optimizer, config.train.steps)
         self.key = jax.random.fold_in(jax.random.key(config.train.seed), STEP_STREAM)
         options = compiler_options(self.mesh.devices.flat[0].platform)

@@ -10,6 +10,7 @@ import jax
 
 from lhg_jax.config import TrainConfig, to_json
 from lhg_jax.contract import RunIdentity, require_same
+from lhg_jax.data.joined import open_sources
 from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError
@@ -96,7 +97,7 @@ def check_same_run(identity: RunIdentity, workdir: Path) -> None:
 def check_workdir(config: TrainConfig, workdir: Path) -> None:
     """`check_same_run` for settings alone, e.g. of a finished run whose result is about to be kept."""
     held_out = open_source(config.data.evaluation) if config.data.evaluation else None
-    check_same_run(run_identity(config, open_source(config.data.train), held_out), workdir)
+    check_same_run(run_identity(config, open_sources(config.data.train), held_out), workdir)
 
 
 def _holds_saves(workdir: Path) -> bool:

@@ -15,6 +15,7 @@ from jaxtyping import PRNGKeyArray
 from lhg_jax.config import TrainConfig
 from lhg_jax.contract import RunIdentity
 from lhg_jax.data.pipeline import TrainStream, to_devices
+from lhg_jax.data.joined import open_sources
 from lhg_jax.data.records import open_source
 from lhg_jax.training.checkpoints import Checkpoints, DataState
 from lhg_jax.training.display import Display, say_end, say_header, say_listener
@@ -180,7 +181,7 @@ def run_steps(
 def open_setup(config: TrainConfig) -> TrainingSetup:
     """The compiled parts of a run on its data. Raises `UserError` for what does not fit together."""
     held_out = open_source(config.data.evaluation) if config.data.evaluation else None
-    return TrainingSetup(config, open_source(config.data.train), held_out)
+    return TrainingSetup(config, open_sources(config.data.train), held_out)
 
 
 def restore_or_init(setup: TrainingSetup, checkpoints: Checkpoints) -> tuple[TrainState, DataState]:

@@ -31,7 +31,8 @@ def random_head(config: FlowHeadConfig = SMALL, seed: int = 0) -> ListenerHead:
     )
     basis = np.linalg.qr(rng.normal(size=(config.coeff, config.components)))[0]
     scale, unit = rng.uniform(0.5, 2, config.components), rng.uniform(0.5, 2, config.coeff)
-    variables = with_components({"params": params}, basis, scale, unit)
+    largest = np.full(config.components, 12.0)
+    variables = with_components({"params": params}, basis, scale, unit, largest)
     styles = np.stack([ListenerStyle(*rng.uniform(size=5), attitude="neutral").code() for _ in range(5)])
     return ListenerHead(head, variables, styles)
 
@@ -72,6 +73,18 @@ def test_a_clip_is_its_chunks_one_after_the_other(frames):
         memory, drawn = flow_head.draw_chunk(own.head, own.variables, memory, *inputs, jnp.float32(0.7))
         residual = flow_head.to_change(own.variables, drawn)[0]
         np.testing.assert_allclose(motion[part], trunk.motion[part] + residual, rtol=1e-3, atol=1e-3)
+
+
+def test_no_draw_leaves_the_largest_of_the_training_set():
+    own = random_head()
+    trunk = random_trunk(200)
+    free = draw_motion(own, trunk, [ListenerStyle()], [0], 5.0)[0] - trunk.motion
+    held = {**own.variables["constants"], "largest": jnp.asarray([0.5, 1.0, 1.5])}
+    own = ListenerHead(own.head, {**own.variables, "constants": held}, own.styles)
+    drawn = draw_motion(own, trunk, [ListenerStyle()], [0], 5.0)[0] - trunk.motion
+    sizes = [np.abs(flow_head.to_components(own.variables, x)).max(axis=0) for x in (free, drawn)]
+    assert (np.asarray(sizes[0]) > 2).all()
+    np.testing.assert_allclose(sizes[1], [0.5, 1.0, 1.5], rtol=1e-4)
 
 
 def test_samples_of_one_call_are_those_of_single_calls():

@@ -76,9 +76,10 @@ def test_components_whiten_the_residuals():
     mixed = (data.target - data.mean) @ np.diag([3.0, 2.0, 1.0, 0.01, 0.01]) + data.mean
     data = dataclasses.replace(data, target=mixed.astype(np.float32))
     unit = np.array([1.0, 2.0, 1.0, 1.0, 1.0])
-    basis, scale, share = principal_components(data, unit, 3)
-    drawn = ((data.target - data.mean) / unit) @ basis / scale
+    components, share = principal_components(data, unit, 3)
+    drawn = ((data.target - data.mean) / unit) @ components.basis / components.scale
     np.testing.assert_allclose(drawn.T @ drawn / len(drawn), np.eye(3), atol=0.05)
+    assert (np.abs(drawn) > components.largest).mean() == pytest.approx(0.001, abs=0.0006)
     assert share > 0.999
 
 
@@ -86,7 +87,7 @@ def test_what_is_spoiled_in_training():
     head = FlowHead(dataclasses.replace(HEAD, coeff=5, state=3))
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.normal(size=(5, 4)))[0]
-    variables = with_components({"params": {}}, basis, np.ones(4), np.ones(5))
+    variables = with_components({"params": {}}, basis, np.ones(4), np.ones(5), np.ones(4))
     batch = next(ChunkStream(random_features(), chunk=2, history=3, batch_size=2000, seed=1))
     inputs, _ = chunk_inputs(head, variables, jax.tree.map(jnp.asarray, batch))
     spoiled = spoil(
