@@ -1,11 +1,17 @@
 """How lively, varied and attentive a listener's samples are on prepared clips, beside the true listeners.
 
 python tools/measure_listeners.py --clips out/synthetic/head_test [--checkpoint FILE] [--samples 5]
+  [--speech RECORDINGS --speech-cache FOLDER]
+
+With the recordings that simulated clips were made of, a column more: the same people listening another
+time, which is the best that any listener can be asked for; and how far delays and depths of nods are from
+the true ones'.
 """
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tyro
@@ -15,9 +21,15 @@ from lhg_jax.generative import Draw
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener
 from lhg_jax.metrics.listening import reaction_metrics
 from lhg_jax.metrics.liveliness import liveliness
+from lhg_jax.metrics.motion import CLUSTERS, cluster_centres, cluster_counts, columns, shannon_index
 from lhg_jax.metrics.per_video import frdiv
+from lhg_jax.metrics.reactions import PROFILES
 from lhg_jax.metrics.reactivity import Clip, listener_signals, reactivity
 from lhg_jax.motion import LANDMARK, Motion
+from lhg_jax.preparation.speech_folder import read_speech_folder
+from lhg_jax.preparation.voices import prepare_voices
+from lhg_jax.simulator.distribution_scores import distribution_scores
+from lhg_jax.simulator.dyads import Dyad, listen_again, synthesise_again, synthesise_human
 from lhg_jax.training.head_evaluation import speaker_signals, variance_ratios
 from lhg_jax.util.errors import run_cli
 from lhg_jax.util.progress import console
@@ -39,50 +51,109 @@ class Options:
     """Clips, from the first, >= 1."""
     temperature: float = 1.0
     """Of the draw."""
+    speech: Path | None = None
+    """Recordings that the clips were made of (`prepare --speech`)."""
+    speech_cache: Path = Path("out/synthetic/speech")
+    """Folder of the recordings once analysed (`prepare --speech-cache`)."""
+
+
+class Conversations(NamedTuple):
+    """Clips as everything that is measured on them; `dyads` is empty where nobody can tell."""
+
+    targets: list[np.ndarray]
+    speakers: list[np.ndarray]
+    dyads: list[Dyad]
 
 
 def main(options: Options) -> None:
     model, source = load_listener(options.checkpoint), open_source(options.clips)
-    table = measure_listeners(model, source, options.limit, options.samples, options.temperature)
+    count = min(options.limit, len(source))
+    dyads = dyads_of(source, count, options.speech, options.speech_cache) if options.speech else []
+    table = measure_listeners(model, source, count, options.samples, options.temperature, dyads)
     console.print(markdown(table), highlight=False, markup=False, soft_wrap=True)
 
 
+def dyads_of(source: RecordSource, count: int, speech: Path, cache: Path) -> list[Dyad]:
+    """Simulates the first clips of a folder again, whose recordings are in `speech`."""
+    wanted = {source.info(i).speaker_id for i in range(count)}
+    recordings = [item for item in read_speech_folder(speech).recordings if item.speaker in wanted]
+    voices, _ = prepare_voices(recordings, cache, workers=1)
+    recorded = {voice.speaker: voice.load() for voice in voices}
+    dyads = []
+    for info in map(source.info, range(count)):
+        _, seed, index = info.uuid.split("-")
+        human = recorded.get(info.speaker_id)
+        dyad = synthesise_human(human, int(seed), int(index)) if human else synthesise_again(info.uuid)
+        dyads += [dyad] if dyad else []
+    return dyads if len(dyads) == count else []
+
+
 def measure_listeners(
-    model: ListenerModel, source: RecordSource, limit: int, samples: int, temperature: float = 1.0
+    model: ListenerModel,
+    source: RecordSource,
+    count: int,
+    samples: int,
+    temperature: float = 1.0,
+    dyads: Sequence[Dyad] = (),
 ) -> dict[str, dict[str, float]]:
-    """Rows `true listeners`, `mean` (temperature 0) and `drawn`, averaged over all seeds."""
-    clips = [source[i] for i in range(min(limit, len(source)))]
+    """`true listeners`, `mean` (temperature 0), `drawn`, `again`; the last two are averages over all seeds."""
+    clips = [source[i] for i in range(count)]
     targets = [np.asarray(clip.listener_motion, np.float32) for clip in clips]
     speakers = [speaker_signals(clip.features, source.space) for clip in clips]
+    about = Conversations(targets, speakers, list(dyads))
     mean = [model.generate(c.features, t[0]) for c, t in zip(clips, targets, strict=True)]
-    rows = {
-        "true listeners": row_of(targets, targets, speakers),
-        "mean": row_of(mean, targets, speakers),
-    }
+    rows = {"true listeners": row_of(targets, about), "mean": row_of(mean, about)}
     if model.head:
         drawn = [
             model.draw(c.features, t[0], Draw(samples * i, temperature), samples)
             for i, (c, t) in enumerate(zip(clips, targets, strict=True))
         ]
-        each = [row_of([motions[s] for motions in drawn], targets, speakers) for s in range(samples)]
-        rows["drawn"] = {name: float(np.nanmean([row[name] for row in each])) for name in each[0]}
-        rows["drawn"]["frdiv"] = float(np.mean([frdiv(list(motions)) for motions in drawn]))
+        rows["drawn"] = mean_row(drawn, about, samples)
+    if dyads:
+        again = [
+            [listen_again(dyad, 1000 * i + s).values for s in range(samples)] for i, dyad in enumerate(dyads)
+        ]
+        rows["again"] = mean_row(again, about, samples)
     return rows
 
 
-def row_of(
-    motions: Sequence[np.ndarray], targets: Sequence[np.ndarray], speakers: Sequence[np.ndarray]
-) -> dict[str, float]:
+def mean_row(drawn: Sequence[Sequence[np.ndarray]], about: Conversations, samples: int) -> dict[str, float]:
+    """The figures of each seed's listeners, averaged; best R-F1 of a seed; FRDiv of the samples of a clip."""
+    each = [row_of([motions[s] for motions in drawn], about) for s in range(samples)]
+    row = {name: float(np.nanmean([one[name] for one in each])) for name in each[0]}
+    best = {f"{name}_best": max(one[name] for one in each) for name in row if name.endswith("r_f1")}
+    return row | best | {"frdiv": float(np.mean([frdiv(list(motions)) for motions in drawn]))}
+
+
+def row_of(motions: Sequence[np.ndarray], about: Conversations) -> dict[str, float]:
     """All figures of one listener of each clip."""
+    targets = about.targets
     figures = [liveliness(Motion(LANDMARK, values)) for values in motions]
     row = {name: float(np.mean([figure[name] for figure in figures])) for name in COLUMNS}
-    row |= variance_ratios(list(motions), list(targets), LANDMARK)
-    row |= reaction_metrics(motions, targets, LANDMARK)
+    row |= variance_ratios(list(motions), list(targets), LANDMARK) | sid_ratios(motions, targets)
+    for profile in PROFILES:
+        scores = reaction_metrics(motions, targets, LANDMARK, profile)
+        row |= {f"{profile}: {name}": value for name, value in scores.items()}
+    if about.dyads:
+        listeners = [Motion(LANDMARK, values) for values in motions]
+        row |= distribution_scores(listeners, about.dyads)
     signals = [
         [listener_signals(Motion(LANDMARK, v)) for v in pair] for pair in zip(motions, targets, strict=True)
     ]
-    clips = [Clip(*pair, speaker) for pair, speaker in zip(signals, speakers, strict=True)]
+    clips = [Clip(*pair, speaker) for pair, speaker in zip(signals, about.speakers, strict=True)]
     return row | {f"reactivity_{name}": value for name, value in reactivity(clips).items()}
+
+
+def sid_ratios(motions: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> dict[str, float]:
+    """SID of expression and of pose over the true listeners', whose clusters are counted."""
+    ratios = {}
+    for group in ("exp", "pose"):
+        chosen = columns(LANDMARK, group)
+        true, ours = (np.concatenate(list(values))[:, chosen] for values in (targets, motions))
+        centres = cluster_centres(true, CLUSTERS[group])
+        diversity = [shannon_index(cluster_counts(values, centres)) for values in (ours, true)]
+        ratios[f"{group}_sid"] = diversity[0] / diversity[1]
+    return ratios
 
 
 def markdown(table: dict[str, dict[str, float]]) -> str:

@@ -75,22 +75,31 @@ def add_reaction_metrics(motions: Mapping[str, Iterable[Values]], summary: Score
 
 
 def reaction_metrics(
-    predictions: Sequence[Values], targets: Sequence[Values], space: CoefficientSpace
+    predictions: Sequence[Values],
+    targets: Sequence[Values],
+    space: CoefficientSpace,
+    profile: str = DEFAULT_PROFILE,
 ) -> dict[str, float]:
-    """`nod_r_f1` ... `shake_r_atd`, events pooled over clips, under the default profile."""
+    """`nod_r_f1` ... `shake_r_atd`, events of a profile pooled over clips."""
     scores: dict[str, float] = {}
     for kind in KINDS:
-        matches = list(event_matches(predictions, targets, space, kind))
+        matches = list(event_matches(predictions, targets, space, kind, profile))
         scores |= {f"{kind}_{name}": value for name, value in reaction_scores(matches).items()}
     return scores
 
 
 def event_matches(
-    predictions: Sequence[Values], targets: Sequence[Values], space: CoefficientSpace, kind: str
+    predictions: Sequence[Values],
+    targets: Sequence[Values],
+    space: CoefficientSpace,
+    kind: str,
+    profile: str,
 ) -> Iterable[Matches]:
     """Detects and matches the events of each clip."""
     for prediction, target in zip(predictions, targets, strict=True):
-        found, true = (detect(Motion(space, np.asarray(values)), kind) for values in (prediction, target))
+        found, true = (
+            detect(Motion(space, np.asarray(values)), kind, profile) for values in (prediction, target)
+        )
         yield match(found, true)
 
 

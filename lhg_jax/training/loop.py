@@ -14,8 +14,8 @@ from jaxtyping import PRNGKeyArray
 
 from lhg_jax.config import TrainConfig
 from lhg_jax.contract import RunIdentity
-from lhg_jax.data.pipeline import TrainStream, to_devices
 from lhg_jax.data.joined import open_sources
+from lhg_jax.data.pipeline import TrainStream, to_devices
 from lhg_jax.data.records import open_source
 from lhg_jax.training.checkpoints import Checkpoints, DataState
 from lhg_jax.training.display import Display, say_end, say_header, say_listener
