@@ -96,7 +96,7 @@ def measure_listeners(
     temperature: float = 1.0,
     dyads: Sequence[Dyad] = (),
 ) -> dict[str, dict[str, float]]:
-    """`true listeners`, `mean` (temperature 0), `drawn`, `again`; the last two are averages over all seeds."""
+    """`true listeners`, `mean` (temperature 0), `drawn` and `again`, these two averaged over all seeds."""
     clips = [source[i] for i in range(count)]
     targets = [np.asarray(clip.listener_motion, np.float32) for clip in clips]
     speakers = [speaker_signals(clip.features, source.space) for clip in clips]
