@@ -32,30 +32,36 @@ $(VENV)/.installed-train: setup.py constraints.txt | $(BIN)/python
 demo: install
 	$(BIN)/python -m lhg_jax.sample
 
-# Trains the demo model from nothing: simulated dyads, both stages, scores, model card. SPEECH=DIR adds recorded voices
-# to those of espeak for the second stage, as the shipped one has them.
+# Trains the two demo listeners from nothing: simulated dyads, three stages and the live one, scores, model card.
+# SPEECH=DIR adds recorded voices to those of espeak, as the shipped ones have them. No speaker is in two sets.
 PREPARE := $(BIN)/python -m lhg_jax.prepare --source synthetic
-CACHE := --speech-cache out/synthetic/speech
-VOICES := $(if $(SPEECH),--speech $(SPEECH) --clear-licence $(CACHE) --speech-share 0.65)
-HALF := $(if $(SPEECH),--speech-part 0 0.5)
-TEST_VOICES := $(if $(SPEECH),--speech $(SPEECH) --clear-licence $(CACHE))
-NAMED := $(if $(SPEECH),--voices "espeak-ng and the recordings in $(notdir $(SPEECH))")
+CACHE := out/synthetic/speech
+RECORDED := $(if $(SPEECH),--speech $(SPEECH) --clear-licence --speech-cache $(CACHE))
+VOICES := $(if $(SPEECH),$(RECORDED) --speech-share 0.65)
+TRUNK_VOICES := $(if $(SPEECH),$(VOICES) --speech-part 0 0.5)
+HEAD_VOICES := $(if $(SPEECH),$(VOICES) --speech-part 0.5 1)
+TESTED := $(if $(SPEECH),--speech $(SPEECH) --speech-cache $(CACHE) \
+	--voices "espeak-ng and the recordings in $(notdir $(SPEECH))")
 
-demo-model: $(VENV)/.installed-train
+demo-model: demo-live-model
 	$(PREPARE) --listeners constant --hours 3 --seed 0 --split train --out out/synthetic/train
 	$(PREPARE) --listeners constant --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
-	$(PREPARE) $(VOICES) $(HALF) --hours 3 --seed 1 --split train --out out/synthetic/head_train
-	$(PREPARE) $(VOICES) --hours 0.25 --seed 1 --split valid --out out/synthetic/head_valid
-	$(PREPARE) $(TEST_VOICES) --hours 0.4 --seed 1 --split test --out out/synthetic/head_test
+	$(PREPARE) $(TRUNK_VOICES) --hours 3 --seed 1 --split train --out out/synthetic/voices_train
+	$(PREPARE) $(HEAD_VOICES) --hours 2 --seed 2 --split train --out out/synthetic/head_train
+	$(PREPARE) $(VOICES) --hours 0.25 --seed 1 --split valid --out out/synthetic/voices_valid
+	$(PREPARE) $(RECORDED) --hours 0.4 --seed 1 --split test --out out/synthetic/head_test
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
-	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
+	$(BIN)/python -m lhg_jax.train --config configs/demo_voices.py --workdir out/demo_voices \
 		--config.start.listener=out/demo/listener.safetensors
-	$(BIN)/python tools/export_demo.py --workdir out/demo_head --clips out/synthetic/head_test $(NAMED)
+	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
+		--config.start.listener=out/demo_voices/listener.safetensors
+	$(BIN)/python tools/export_demo.py --workdir out/demo_head --live out/demo_live \
+		--clips out/synthetic/head_test $(TESTED)
 
-# Trains the listener of live sessions, from nothing: synthetic dyads as they are heard, training.
+# Trains the listener of live sessions, from nothing: dyads as they are heard, without words, and training.
 demo-live-model: $(VENV)/.installed-train
-	$(BIN)/python -m lhg_jax.prepare --causal --hours 3 --seed 0 --split train --out out/live/train
-	$(BIN)/python -m lhg_jax.prepare --causal --hours 0.2 --seed 0 --split valid --out out/live/valid
+	$(PREPARE) --causal --asr none $(TRUNK_VOICES) --hours 3 --seed 1 --split train --out out/live/train
+	$(PREPARE) --causal --asr none $(VOICES) --hours 0.25 --seed 1 --split valid --out out/live/valid
 	$(BIN)/python -m lhg_jax.train --config configs/demo_live.py --workdir out/demo_live
 
 # jax2onnx pins an old orbax: the listener's ONNX export has an environment of its own.

@@ -192,7 +192,7 @@ def load_listener(path: Path | None) -> ListenerModel:
         head = FlowHead(FlowHeadConfig(**json.loads(metadata["head"]))) if "head" in metadata else None
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not a listener saved by this project ({error!r})") from error
-    model = module(config)
+    model, variables = module(config), in_full_precision(variables)
     own = read_head(path, head, variables.pop("head", {})) if head else None
     check_tree(path, variables, template(model, features))
     return ListenerModel(model, variables, features, own, inference, str(path), metadata.get("training", ""))
@@ -216,9 +216,25 @@ def read_specs(
     return old, InferenceSpec()
 
 
+def in_full_precision(variables: dict[str, Any]) -> dict[str, Any]:
+    """What was kept in half precision to make a small file, as float32."""
+    return jax.tree.map(lambda x: x.astype(np.float32) if x.dtype == np.float16 else x, variables)
+
+
+def in_half_precision(trained: ListenerModel) -> ListenerModel:
+    """Parameters of half the size for a file, and constants of the head; what was measured stays as it is."""
+
+    def half(tree):
+        return jax.tree.map(lambda x: np.asarray(x, np.float16), tree)
+
+    variables = {**trained.variables, "params": half(trained.variables["params"])}
+    if (own := trained.head) is not None:
+        own = dataclasses.replace(own, variables=half(dict(own.variables)), styles=half(own.styles))
+    return dataclasses.replace(trained, variables=variables, head=own)
+
+
 def read_head(path: Path, head: FlowHead, variables: dict[str, Any]) -> ListenerHead:
-    """The flow head of a listener file, half precision made float32. Raises `UserError` for unfit weights."""
-    variables = jax.tree.map(lambda x: np.asarray(x, np.float32), variables)
+    """The flow head of a listener file. Raises `UserError` for unfit weights."""
     styles = variables.pop("styles", np.zeros((0, 0), np.float32))
     check_tree(path, variables, jax.eval_shape(head.init, jax.random.key(0), *example_inputs(head.config)))
     return ListenerHead(head, variables, styles)

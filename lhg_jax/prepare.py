@@ -63,7 +63,8 @@ class Options:
     transcripts: Maybe[Path] = None
     """vico: transcripts in place of recognition, named like the clips or their sound."""
     asr: Literal["pocketsphinx", "none"] = "pocketsphinx"
-    """vico, folder: recogniser for clips without a transcript (English)."""
+    """Recogniser for clips without a transcript (English); `none` leaves their words out. The words of
+    synthetic dyads are known; there `none` is for listeners that use no words (live sessions)."""
     audio: Literal["full", "vico_compat"] = "full"
     """vico, folder: `vico_compat` puts the ViCo baseline's own audio features in the place of the MFCC."""
     causal: bool = False
@@ -170,7 +171,8 @@ def _plan_synthetic(options: Options) -> Plan:
     jobs = synthetic_jobs(
         options.hours, options.seed, options.split, voices, options.speech_share, options.listeners
     )
-    jobs = [dataclasses.replace(job, causal=options.causal) for job in jobs]
+    known = options.asr != "none"
+    jobs = [dataclasses.replace(job, causal=options.causal, transcribed=known) for job in jobs]
     return Plan("synthetic_dyads", origin, split_seed(options.seed, options.split), jobs, left_out)
 
 

@@ -1,23 +1,29 @@
-"""A training run's listener as the package's demo model: scores on held-out dyads, model card.
+"""Two runs' listeners as the package's demo models: scores on held-out dyads, model card.
 
-python tools/export_demo.py --workdir out/demo_head --clips out/synthetic/head_test
+python tools/export_demo.py --workdir out/demo_head --live out/demo_live --clips out/synthetic/head_test
 """
 
 import dataclasses
-import json
 from pathlib import Path
 
-import jax
 import numpy as np
 import tyro
+from measure_listeners import dyads_of, measure_listeners
 from measure_listeners import markdown as drawn_markdown
-from measure_listeners import measure_listeners
 
 from lhg_jax.data.records import open_source
-from lhg_jax.listener_checkpoint import DEMO, ListenerModel, load_listener, save_listener
+from lhg_jax.listener_checkpoint import (
+    DEMO,
+    ListenerModel,
+    in_half_precision,
+    load_listener,
+    save_listener,
+)
+from lhg_jax.live.listener import LIVE_DEMO
+from lhg_jax.preparation.synthetic_clips import make_causal_example
 from lhg_jax.simulator.benchmark import TestClip, score, test_clips, trivial_listeners
 from lhg_jax.simulator.rule_scores import SCORES
-from lhg_jax.speech.bert import BertEncoder
+from lhg_jax.speech.bert import BertEncoder, shared_encoder
 from lhg_jax.training.listener_file import NAME
 from lhg_jax.util.errors import run_cli
 from lhg_jax.util.progress import console
@@ -32,23 +38,30 @@ COLUMNS = (
     "exp_l1",
     "pose_l1",
 )
+SETTINGS = ("settings", "head_settings")  # of a run, of no use to anybody who has not its folders
 CARD = Path(__file__).parent / "demo_model_card.template.md"
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Scores a run's listener and puts it into the package."""
+    """Scores the demo's two listeners and puts them into the package."""
 
     workdir: Path
-    """Of `python -m lhg_jax.train`."""
-    output: Path = DEMO
-    """Weights; the model card goes beside them."""
+    """Of `python -m lhg_jax.train`, the listener of whole clips."""
+    live: Path
+    """Working folder of the listener of live sessions."""
+    output: Path = DEMO.parent
+    """Folder for both weights and the model card."""
     dyads: int = 60
-    """Held-out dyads whose listener keeps fixed rules, to score the mean listener on; >= 1."""
+    """Held-out dyads whose listener keeps fixed rules, to score the mean listeners on; >= 1."""
     clips: Path = Path("out/synthetic/head_test")
-    """Prepared clips of speakers that neither stage heard, to measure drawn listeners on."""
+    """Prepared clips of speakers that no stage heard, to measure drawn listeners on."""
+    speech: Path | None = None
+    """Recordings that these clips were made of, to measure what the same people do another time."""
+    speech_cache: Path = Path("out/synthetic/speech")
+    """Folder of the recordings once analysed."""
     limit: int = 60
-    """How many of them, >= 1."""
+    """How many of the clips, >= 1."""
     samples: int = 5
     """Listeners drawn for each, >= 1."""
     voices: str = "espeak-ng alone"
@@ -56,48 +69,45 @@ class Options:
 
 
 def main(options: Options) -> None:
-    path = options.workdir / NAME
-    _, notes = load_weights(path)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    trained = in_half_precision(load_listener(path), options.output)
-    table = score_all(trained, options.dyads)
-    drawn = measure_listeners(trained, open_source(options.clips), options.limit, options.samples)
+    options.output.mkdir(parents=True, exist_ok=True)
+    trained, notes = shipped(options.workdir, options.output / DEMO.name)
+    live, live_notes = shipped(options.live, options.output / LIVE_DEMO.name)
+    clips = test_clips(0, options.dyads, BertEncoder.load(None))
+    table = score_all(trained, live, clips)
+    source = open_source(options.clips)
+    count = min(options.limit, len(source))
+    dyads = dyads_of(source, count, options.speech, options.speech_cache) if options.speech else []
+    drawn = measure_listeners(trained, source, count, options.samples, dyads=dyads)
     text = CARD.read_text(encoding="utf-8").format(
         training=notes["training"],
-        head_training=notes.get("head_training", "no flow head"),
+        head_training=notes["head_training"],
+        live_training=live_notes["training"],
         voices=options.voices,
         dyads=options.dyads,
         table=markdown(table),
-        clips=min(options.limit, len(open_source(options.clips))),
+        clips=count,
         samples=options.samples,
         drawn=drawn_markdown(drawn),
     )
-    options.output.with_name("demo_model_card.md").write_text(text, encoding="utf-8")
-    added = {"license": "Apache-2.0", "scores": json.dumps(table["demo"])}
-    save_listener(options.output, halved(trained), notes | added)
-    console.print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB, {notes['training']}")
+    (options.output / "demo_model_card.md").write_text(text, encoding="utf-8")
+    for name in (DEMO.name, LIVE_DEMO.name):
+        path = options.output / name
+        console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
-def in_half_precision(trained: ListenerModel, output: Path) -> ListenerModel:
-    """The listener as it is read back from the package's file, whose head has half the bytes."""
-    save_listener(output, halved(trained), {})
-    return load_listener(output)
+def shipped(workdir: Path, output: Path) -> tuple[ListenerModel, dict[str, str]]:
+    """A run's listener as it is read back from the package's file, and what the file says of it."""
+    _, notes = load_weights(workdir / NAME)
+    notes = {name: text for name, text in notes.items() if name not in SETTINGS}  # name the run's folders
+    trained = in_half_precision(load_listener(workdir / NAME))
+    save_listener(output, trained, notes | {"license": "Apache-2.0"})
+    return load_listener(output), notes
 
 
-def halved(trained: ListenerModel) -> ListenerModel:
-    """With the flow head's weights in half precision; the trunk's stay as they were trained."""
-    if trained.head is None:
-        return trained
-    variables = jax.tree.map(lambda x: np.asarray(x, np.float16), dict(trained.head.variables))
-    styles = trained.head.styles.astype(np.float16)
-    return dataclasses.replace(
-        trained, head=dataclasses.replace(trained.head, variables=variables, styles=styles)
-    )
-
-
-def score_all(trained: ListenerModel, count: int) -> dict[str, dict[str, float]]:
-    """Scores of the model, with and without what it may lack, and of the listeners that hear nothing."""
-    clips = test_clips(0, count, BertEncoder.load(None))
+def score_all(
+    trained: ListenerModel, live: ListenerModel, clips: list[TestClip]
+) -> dict[str, dict[str, float]]:
+    """Scores of both, with and without what the first may lack, and of the listeners that hear nothing."""
 
     def listen(clip: TestClip, **without: np.ndarray) -> np.ndarray:
         features = clip.example.features.replace(**without)
@@ -109,8 +119,13 @@ def score_all(trained: ListenerModel, count: int) -> dict[str, dict[str, float]]
     def without_words(clip: TestClip) -> np.ndarray:
         return listen(clip, word_index=np.zeros_like(clip.example.features.word_index))
 
+    def listen_live(clip: TestClip) -> np.ndarray:
+        dyad = dataclasses.replace(clip.dyad, words=[])
+        features = make_causal_example(dyad, shared_encoder()).features
+        return live.generate(features, clip.dyad.listener.values[0])
+
     own = {"demo": listen, "demo, sound alone": sound_alone, "demo, no transcript": without_words}
-    listeners = {**own, **trivial_listeners(clips)}
+    listeners = {**own, "demo, live": listen_live, **trivial_listeners(clips)}
     return {name: score(listens, clips) for name, listens in listeners.items()}
 
 

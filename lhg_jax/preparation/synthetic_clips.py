@@ -43,6 +43,7 @@ class SyntheticJob:
       voice: whose recordings are heard; None: a synthetic voice.
       listeners: `varied` people, or `constant` ones that keep the rules of `rules.py`.
       causal: with features that hear no future.
+      transcribed: the words are known. For causal features each is read with all before it, which takes long.
     """
 
     seed: int
@@ -51,6 +52,7 @@ class SyntheticJob:
     voice: Voice | None = None
     listeners: Listeners = "varied"
     causal: bool = False
+    transcribed: bool = True
 
     @property
     def uuid(self) -> str:
@@ -64,6 +66,7 @@ class SyntheticJob:
         files = [path.name for path in self.voice.files] if self.voice else []
         kind = (files, self.listeners) if files or self.listeners == "varied" else ()
         recipe = ("causal", CAUSAL_VERSION) if self.causal else ()
+        recipe += () if self.transcribed else ("no words",)
         description = (RECIPE_VERSION, self.seed, self.index, DyadParams(), *kind, *recipe)
         return hashlib.sha256(repr(description).encode()).hexdigest()[:24]
 
@@ -79,6 +82,8 @@ class SyntheticJob:
         """Simulates the dyad and extracts what a model sees of it."""
         with timed("simulation"):
             dyad = self.dyad()
+        if not self.transcribed:
+            dyad = dataclasses.replace(dyad, words=[])
         info = ClipInfo(
             uuid=dyad.uuid,
             speaker_id=self.voice.speaker if self.voice else "",

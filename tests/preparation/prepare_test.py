@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from prepare_helpers import run
@@ -65,6 +67,18 @@ def test_causal_clips_are_heard_and_seen_as_they_come():
     np.testing.assert_array_equal(example.listener_motion, dyad.listener.values)
     np.testing.assert_array_equal(example.features.speaker_motion, relative_to_anchor(dyad.speaker).values)
     assert SyntheticJob(0, 0, "train", causal=True).key != SyntheticJob(0, 0, "train").key
+
+
+def test_without_transcripts_no_word_is_known(monkeypatch):
+    monkeypatch.setattr(synthetic_clips, "shared_encoder", NoWords)
+    said = SyntheticJob(0, 0, "train", causal=True)
+    heard = dataclasses.replace(said, transcribed=False)
+    with_words, _ = said.make()
+    without, info = heard.make()
+    assert with_words.features.word_index.any() and not without.features.word_index.any()
+    assert len(without.features.word_table) == 1
+    np.testing.assert_array_equal(without.features.log_mel, with_words.features.log_mel)
+    assert info.transcript == "[]" and said.key != heard.key
 
 
 @pytest.mark.slow
