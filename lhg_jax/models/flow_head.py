@@ -44,7 +44,7 @@ class FlowHeadConfig:
       noise_correlation: of the noise of neighbouring frames of a chunk, in [0, 1).
       noise_carry: of the noise that a chunk starts from with the last one's end, in [0, 1]. In training a
         chunk's noise is independent of its past: carried over, it makes slow movements too large.
-      steps: Euler steps from noise to a chunk; >= 1.
+      steps: midpoint steps from noise to a chunk, of two evaluations each; >= 1.
       guidance: weight of what is heard, >= 0; 1 is no guidance and half the work.
     """
 
@@ -274,17 +274,22 @@ def flow(
     inputs: ChunkInputs,
     x_BcK: Float[AnyArray, "batch chunk component"],
 ) -> Float[AnyArray, "batch chunk component"]:
-    """From noise to residuals by Euler steps; with guidance, hearing and deaf rows go through together."""
+    """From noise to residuals by midpoint steps; with guidance, hearing and deaf rows go through together.
+
+    Euler steps shrink what is drawn: with 24 of them the demo's expression had 15 % less variance.
+    """
     c, batch = head.config, len(x_BcK)
     guided = c.guidance != 1
     hears = jnp.arange(batch * (2 if guided else 1)) < batch
     twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), inputs) if guided else inputs
     condition = head.apply(variables, twice, hears, method="condition")
-    for step in range(c.steps):
-        tau = jnp.full(hears.shape, step / c.steps)
+
+    def velocity(x_BcK, tau: float):
         x = jnp.concatenate([x_BcK, x_BcK]) if guided else x_BcK
-        v: Any = head.apply(variables, condition, x, tau, method="velocity")
-        if guided:
-            v = v[batch:] + c.guidance * (v[:batch] - v[batch:])
-        x_BcK = x_BcK + v / c.steps
+        v: Any = head.apply(variables, condition, x, jnp.full(hears.shape, tau), method="velocity")
+        return v[batch:] + c.guidance * (v[:batch] - v[batch:]) if guided else v
+
+    for step in range(c.steps):
+        middle_BcK = x_BcK + velocity(x_BcK, step / c.steps) / (2 * c.steps)
+        x_BcK = x_BcK + velocity(middle_BcK, (step + 0.5) / c.steps) / c.steps
     return x_BcK
