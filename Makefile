@@ -32,37 +32,38 @@ $(VENV)/.installed-train: setup.py constraints.txt | $(BIN)/python
 demo: install
 	$(BIN)/python -m lhg_jax.sample
 
-# Trains the two demo listeners from nothing: simulated dyads, three stages and the live one, scores, model card.
-# SPEECH=DIR adds recorded voices to those of espeak, as the shipped ones have them. No speaker is in two sets.
+# Trains the two demo listeners from nothing: simulated dyads, both stages and the live one, scores, model card.
+# SPEECH=DIR adds recorded voices to those of espeak, as the shipped ones have them.
 PREPARE := $(BIN)/python -m lhg_jax.prepare --source synthetic
 CACHE := out/synthetic/speech
 RECORDED := $(if $(SPEECH),--speech $(SPEECH) --clear-licence --speech-cache $(CACHE))
 VOICES := $(if $(SPEECH),$(RECORDED) --speech-share 0.65)
-TRUNK_VOICES := $(if $(SPEECH),$(VOICES) --speech-part 0 0.5)
-HEAD_VOICES := $(if $(SPEECH),$(VOICES) --speech-part 0.5 1)
+HALF := $(if $(SPEECH),--speech-part 0 0.5)
 TESTED := $(if $(SPEECH),--speech $(SPEECH) --speech-cache $(CACHE) \
 	--voices "espeak-ng and the recordings in $(notdir $(SPEECH))")
 
 demo-model: demo-live-model
 	$(PREPARE) --listeners constant --hours 3 --seed 0 --split train --out out/synthetic/train
 	$(PREPARE) --listeners constant --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
-	$(PREPARE) $(TRUNK_VOICES) --hours 3 --seed 1 --split train --out out/synthetic/voices_train
-	$(PREPARE) $(HEAD_VOICES) --hours 2 --seed 2 --split train --out out/synthetic/head_train
-	$(PREPARE) $(VOICES) --hours 0.25 --seed 1 --split valid --out out/synthetic/voices_valid
+	$(PREPARE) $(VOICES) $(HALF) --hours 3 --seed 1 --split train --out out/synthetic/head_train
+	$(PREPARE) $(VOICES) --hours 0.25 --seed 1 --split valid --out out/synthetic/head_valid
 	$(PREPARE) $(RECORDED) --hours 0.4 --seed 1 --split test --out out/synthetic/head_test
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
-	$(BIN)/python -m lhg_jax.train --config configs/demo_voices.py --workdir out/demo_voices \
-		--config.start.listener=out/demo/listener.safetensors
 	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
-		--config.start.listener=out/demo_voices/listener.safetensors
+		--config.start.listener=out/demo/listener.safetensors
 	$(BIN)/python tools/export_demo.py --workdir out/demo_head --live out/demo_live \
 		--clips out/synthetic/head_test $(TESTED)
 
-# Trains the listener of live sessions, from nothing: dyads as they are heard, without words, and training.
+# Trains the listener of live sessions, from nothing: dyads as they are heard, without words. It learns from people who
+# vary, then from one who keeps rules: it knows only means, and the mean of people who vary hardly nods.
 demo-live-model: $(VENV)/.installed-train
-	$(PREPARE) --causal --asr none $(TRUNK_VOICES) --hours 3 --seed 1 --split train --out out/live/train
+	$(PREPARE) --causal --asr none $(VOICES) $(HALF) --hours 3 --seed 1 --split train --out out/live/train
 	$(PREPARE) --causal --asr none $(VOICES) --hours 0.25 --seed 1 --split valid --out out/live/valid
-	$(BIN)/python -m lhg_jax.train --config configs/demo_live.py --workdir out/demo_live
+	$(PREPARE) --causal --asr none --listeners constant --hours 3 --seed 0 --split train --out out/live/rules
+	$(BIN)/python -m lhg_jax.train --config configs/demo_live.py --workdir out/demo_live_voices
+	$(BIN)/python -m lhg_jax.train --config configs/demo_live.py --workdir out/demo_live \
+		--config.start.listener=out/demo_live_voices/listener.safetensors --config.data.train=out/live/rules \
+		--config.train.steps=1000 --config.optimizer.learning_rate=2e-3
 
 # jax2onnx pins an old orbax: the listener's ONNX export has an environment of its own.
 export-env: .venv-export/.installed

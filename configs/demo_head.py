@@ -1,12 +1,12 @@
-"""The demo listener's third stage: a flow head on a trunk, with clips of speakers it never heard.
+"""The demo listener's second stage: a flow head on a trunk, with clips of speakers it never heard.
 
 Reproduces: the flow head in lhg_jax/assets/demo.safetensors.
 Command:
   make demo-model SPEECH=DIR
-or, when the others are done and clips are prepared (see the Makefile),
+or, when its first stage is done and clips are prepared (see the Makefile),
   python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
-    --config.start.listener=out/demo_voices/listener.safetensors
-Time: 50 minutes on two CPU cores that trained another listener as well.
+    --config.start.listener=out/demo/listener.safetensors
+Time: not measured apart from the first stage's.
 Expected score: lhg_jax/assets/demo_model_card.md, "Drawn listeners".
 """
 
@@ -23,9 +23,9 @@ from lhg_jax.config import (
 from lhg_jax.models.flow_head import FlowHeadConfig
 
 config = TrainConfig(
-    model=FlowHeadConfig(chunk=12, history=48, width=192),
-    data=DataConfig(train="out/synthetic/head_train", evaluation="out/synthetic/voices_valid"),
-    train=LoopConfig(batch_size=512, steps=6000, seed=0, log_every=50, eval_every=1000),
+    model=FlowHeadConfig(),
+    data=DataConfig(train="out/synthetic/head_train", evaluation="out/synthetic/head_valid"),
+    train=LoopConfig(batch_size=512, steps=4000, seed=0, log_every=50, eval_every=1000),
     loss=LossConfig(),
     optimizer=OptimizerConfig(
         learning_rate=1e-3, warmup_steps=100, weight_decay=0.01, clip_norm=1.0, ema_decay=0.995

@@ -4,10 +4,7 @@ Reproduces: lhg_jax/assets/demo_live.safetensors. Sizes are those of configs/dem
 one direction and without words, which a live session does not have.
 Command:
   make demo-live-model SPEECH=DIR
-or, with synthetic voices alone, step by step,
-  python -m lhg_jax.prepare --causal --asr none --hours 3 --seed 1 --split train --out out/live/train
-  python -m lhg_jax.prepare --causal --asr none --hours 0.25 --seed 1 --split valid --out out/live/valid
-  python -m lhg_jax.train --config configs/demo_live.py --workdir out/demo_live
+trains it twice, on listeners who vary and then on one who keeps rules (the Makefile has every step).
 Time: LIVETIME
 Expected score: lhg_jax/assets/demo_model_card.md, row "demo, live".
 """

@@ -31,7 +31,7 @@ from lhg_jax.preparation.voices import prepare_voices
 from lhg_jax.simulator.distribution_scores import distribution_scores
 from lhg_jax.simulator.dyads import Dyad, listen_again, synthesise_again, synthesise_human
 from lhg_jax.training.head_evaluation import speaker_signals, variance_ratios
-from lhg_jax.util.errors import run_cli
+from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console
 
 COLUMNS = ("nods_per_min", "blinks_per_min", "pose_std", "speed", "exp_departure", "smile", "jaw")
@@ -74,18 +74,24 @@ def main(options: Options) -> None:
 
 
 def dyads_of(source: RecordSource, count: int, speech: Path, cache: Path) -> list[Dyad]:
-    """Simulates the first clips of a folder again, whose recordings are in `speech`."""
+    """Simulates the first clips of a folder again, whose recordings are in `speech`.
+
+    Raises `UserError` where other listeners come out.
+    """
     wanted = {source.info(i).speaker_id for i in range(count)}
     recordings = [item for item in read_speech_folder(speech).recordings if item.speaker in wanted]
     voices, _ = prepare_voices(recordings, cache, workers=1)
     recorded = {voice.speaker: voice.load() for voice in voices}
     dyads = []
-    for info in map(source.info, range(count)):
+    for number in range(count):
+        info, true = source.info(number), source[number].listener_motion
         _, seed, index = info.uuid.split("-")
         human = recorded.get(info.speaker_id)
         dyad = synthesise_human(human, int(seed), int(index)) if human else synthesise_again(info.uuid)
-        dyads += [dyad] if dyad else []
-    return dyads if len(dyads) == count else []
+        if dyad is None or not np.allclose(dyad.listener.values[: len(true)], true, atol=0.01):
+            raise UserError(f"{speech}: {info.uuid} was made of other recordings than these")
+        dyads.append(dyad)
+    return dyads
 
 
 def measure_listeners(
