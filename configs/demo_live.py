@@ -5,7 +5,7 @@ one direction and without words, which a live session does not have.
 Command:
   make demo-live-model SPEECH=DIR
 trains it twice, on listeners who vary and then on one who keeps rules (the Makefile has every step).
-Time: LIVETIME
+Time: an hour on two CPU cores that did much other work as well.
 Expected score: lhg_jax/assets/demo_model_card.md, row "demo, live".
 """
 
