@@ -169,6 +169,7 @@ def main() -> None:
     options = parse(Options, "python -m lhg_jax.fit_bridge", __doc__)
     check(options)
     tracker = faces.get_tracker(SPACES[options.target], options.tracker_weights)
+    assert isinstance(tracker, NetworkTracker)  # of every space that `check` lets through
     pairs = []
     for name, frames in clips(options):
         with about(name), counting(name) as advance:

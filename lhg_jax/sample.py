@@ -155,8 +155,8 @@ def requests(options: Options) -> list["Request"]:
         rows = read_batch(options.batch)
         if options.side_by_side and not all("speaker" in row for row in rows):
             raise UserError(f"{options.batch}: --side-by-side needs a speaker in every row")
-        names = [output_names(row["output"], options.side_by_side) for row in rows]
-        return [Request(**row | name, preview=options.preview) for row, name in zip(rows, names, strict=True)]
+        outputs = [output_names(row["output"], options.side_by_side) for row in rows]
+        return [Request(**row | own, preview=options.preview) for row, own in zip(rows, outputs, strict=True)]
     motions: dict[str, Any] = {"save_motion": options.save_motion, "export_motion": options.export_motion}
     if not options.listener:
         demo = dataclasses.replace(demo_request(options.output or Path("out/demo.mp4")), **motions)

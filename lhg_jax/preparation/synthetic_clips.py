@@ -65,7 +65,7 @@ class SyntheticJob:
         """Changes with every parameter of the simulator, with the recordings and with the recipe."""
         files = [path.name for path in self.voice.files] if self.voice else []
         kind = (files, self.listeners) if files or self.listeners == "varied" else ()
-        recipe = ("causal", CAUSAL_VERSION) if self.causal else ()
+        recipe: tuple[str | int, ...] = ("causal", CAUSAL_VERSION) if self.causal else ()
         recipe += () if self.transcribed else ("no words",)
         description = (RECIPE_VERSION, self.seed, self.index, DyadParams(), *kind, *recipe)
         return hashlib.sha256(repr(description).encode()).hexdigest()[:24]
