@@ -4,7 +4,7 @@ Reproduces: lhg_jax/assets/demo_live.safetensors. Sizes are those of configs/dem
 one direction and without words, which a live session does not have.
 Command:
   make demo-live-model SPEECH=DIR
-trains it twice, on listeners who vary and then on one who keeps rules (the Makefile has every step).
+trains it twice with configs/demo_live.py: on listeners who vary, then on one who keeps rules.
 Time: an hour on two CPU cores that did much other work as well.
 Expected score: lhg_jax/assets/demo_model_card.md, row "demo, live".
 """

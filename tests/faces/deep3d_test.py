@@ -14,7 +14,7 @@ from lhg_jax.faces.precomputed import read_coefficients
 from lhg_jax.media import Frame
 from lhg_jax.motion import DEEP3D, DEEP3D_CROP
 from lhg_jax.util.errors import UserError
-from lhg_jax.util.interop import ArraySpec, Stage
+from lhg_jax.util.interop import ArraySpec, ExternalNetwork
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def counting_network(space) -> Deep3dNetwork:
         return {"coeff": (np.arange(257) + image.mean((1, 2, 3))[:, None]).astype(np.float32)}
 
     spec = ArraySpec((None, 3, deep3d.SIDE, deep3d.SIDE), np.dtype("float32"))
-    return Deep3dNetwork(Stage("count", {"image": spec}, ("coeff",), {}, run), space)
+    return Deep3dNetwork(ExternalNetwork("count", {"image": spec}, ("coeff",), {}, run), space)
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -131,7 +131,7 @@ def test_another_space_is_named(folder, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(monkeypatch, folder, tmp_path / "out", "--checkpoint", tmp_path / "other.safetensors")
     report = capsys.readouterr().err
-    assert "'tddfa'" in report and "'landmark'" in report
+    assert "space tddfa" in report and "space landmark" in report
 
 
 @pytest.mark.slow

@@ -13,12 +13,12 @@ from lhg_jax.render import pirenderer as module
 from lhg_jax.render.paste import Paste, Square, face_mask
 from lhg_jax.render.pirenderer import PIRenderer
 from lhg_jax.util.errors import UserError
-from lhg_jax.util.interop import ArraySpec, Stage
+from lhg_jax.util.interop import ArraySpec, ExternalNetwork
 
 SCALE, X, Y = 1.0, 200.0, 160.0  # of the portrait's crop: 102 pixels a unit, origin at row 299 - 160
 
 
-def spy_stage(draw) -> tuple[Stage, list[dict]]:
+def spy_stage(draw) -> tuple[ExternalNetwork, list[dict]]:
     """A network whose picture is `draw(image, window)`, and what it was given."""
     calls: list[dict] = []
 
@@ -30,7 +30,7 @@ def spy_stage(draw) -> tuple[Stage, list[dict]]:
         "image": ArraySpec((None, 3, 256, 256), np.dtype("float32")),
         "window": ArraySpec((None, 73, 27), np.dtype("float32")),
     }
-    return Stage("spy", inputs, ("fake",), {}, run), calls
+    return ExternalNetwork("spy", inputs, ("fake",), {}, run), calls
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Every command as a new user meets it: a list of commands, help without riddles, a version."""
 
 import dataclasses
-import importlib
 import subprocess
 import sys
 
@@ -37,7 +36,7 @@ def test_the_commands_are_listed(monkeypatch, capsys):
 
 def test_every_command_that_is_listed_exists():
     for name in commands.COMMANDS:
-        assert callable(importlib.import_module(f"lhg_jax.{name}").main)
+        assert callable(commands.command_module(name).main)
 
 
 def test_a_typo_is_answered(monkeypatch, capsys):
