@@ -191,7 +191,7 @@ def load_live_listener(path: Path | None) -> ListenerModel:
     """Reads a listener; None is the package's. Raises `UserError` where there is none."""
     if path is None and not LIVE_DEMO.exists():
         raise UserError(
-            f"{LIVE_DEMO.name}: the package has no live listener yet (make demo-live-model trains one: "
+            f"{LIVE_DEMO.name}: is missing from the package (make demo-live-model trains one: "
             "give its listener.safetensors)"
         )
     return load_listener(path or LIVE_DEMO)
