@@ -34,7 +34,7 @@ class Options:
     start_s: float = 2.0
     seconds: float = 5.0
     fps: float = 10.0
-    height: int = 240
+    height: int = 180
 
 
 def listen(listener: LiveListener, speaker: Path, until_s: float) -> list[tuple[float, np.ndarray]]:

@@ -34,6 +34,7 @@ from lhg_jax.training.head_evaluation import speaker_signals, variance_ratios
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console
 
+GROUPS = ("exp", "pose")
 COLUMNS = ("nods_per_min", "blinks_per_min", "pose_std", "speed", "exp_departure", "smile", "jaw")
 
 
@@ -58,11 +59,15 @@ class Options:
 
 
 class Conversations(NamedTuple):
-    """Clips as everything that is measured on them; `dyads` is empty where nobody can tell."""
+    """Clips as everything that is measured on them; `dyads` is empty where nobody can tell.
+
+    `centres`: of the true listeners' frames, by group of coefficients, for SID.
+    """
 
     targets: list[np.ndarray]
     speakers: list[np.ndarray]
     dyads: list[Dyad]
+    centres: dict[str, np.ndarray]
 
 
 def main(options: Options) -> None:
@@ -106,7 +111,11 @@ def measure_listeners(
     clips = [source[i] for i in range(count)]
     targets = [np.asarray(clip.listener_motion, np.float32) for clip in clips]
     speakers = [speaker_signals(clip.features, source.space) for clip in clips]
-    about = Conversations(targets, speakers, list(dyads))
+    frames = np.concatenate(targets)
+    centres = {
+        group: cluster_centres(frames[:, columns(LANDMARK, group)], CLUSTERS[group]) for group in GROUPS
+    }
+    about = Conversations(targets, speakers, list(dyads), centres)
     mean = [model.generate(c.features, t[0]) for c, t in zip(clips, targets, strict=True)]
     rows = {"true listeners": row_of(targets, about), "mean": row_of(mean, about)}
     if model.head:
@@ -136,7 +145,7 @@ def row_of(motions: Sequence[np.ndarray], about: Conversations) -> dict[str, flo
     targets = about.targets
     figures = [liveliness(Motion(LANDMARK, values)) for values in motions]
     row = {name: float(np.mean([figure[name] for figure in figures])) for name in COLUMNS}
-    row |= variance_ratios(list(motions), list(targets), LANDMARK) | sid_ratios(motions, targets)
+    row |= variance_ratios(list(motions), list(targets), LANDMARK) | sid_ratios(motions, about)
     for profile in PROFILES:
         scores = reaction_metrics(motions, targets, LANDMARK, profile)
         row |= {f"{profile}: {name}": value for name, value in scores.items()}
@@ -150,15 +159,15 @@ def row_of(motions: Sequence[np.ndarray], about: Conversations) -> dict[str, flo
     return row | {f"reactivity_{name}": value for name, value in reactivity(clips).items()}
 
 
-def sid_ratios(motions: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> dict[str, float]:
-    """SID of expression and of pose over the true listeners', whose clusters are counted."""
+def sid_ratios(motions: Sequence[np.ndarray], about: Conversations) -> dict[str, float]:
+    """SID of expression and of pose over the true listeners'."""
     ratios = {}
-    for group in ("exp", "pose"):
-        chosen = columns(LANDMARK, group)
-        true, ours = (np.concatenate(list(values))[:, chosen] for values in (targets, motions))
-        centres = cluster_centres(true, CLUSTERS[group])
-        diversity = [shannon_index(cluster_counts(values, centres)) for values in (ours, true)]
-        ratios[f"{group}_sid"] = diversity[0] / diversity[1]
+    for group, centres in about.centres.items():
+        ours, true = (
+            shannon_index(cluster_counts(np.concatenate(list(values))[:, columns(LANDMARK, group)], centres))
+            for values in (motions, about.targets)
+        )
+        ratios[f"{group}_sid"] = ours / true
     return ratios
 
 
