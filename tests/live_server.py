@@ -10,6 +10,7 @@ from aiohttp import WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
 from lhg_jax.live.access import Access
+from lhg_jax.live.pipe import Setup
 from lhg_jax.live.server import LiveServer, Settings
 
 SCRIPT = (sys.executable, str(Path(__file__).with_name("live_fake_work.py")))
@@ -30,7 +31,8 @@ class Recorded:
 
 def settings(**changes):
     portrait = np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)
-    return Settings(**({"portrait": portrait, "access": Access(None), "command": SCRIPT} | changes))
+    setup = Setup(portrait, checkpoint=None, size=384)
+    return Settings(**({"setup": setup, "access": Access(None), "command": SCRIPT} | changes))
 
 
 @contextlib.asynccontextmanager

@@ -31,16 +31,16 @@ def voice(seconds, seed=0):
     return (0.3 * loudness**2 * np.random.default_rng(seed).normal(size=samples)).astype(np.float32)
 
 
-def features_of(wave, frames):
-    """A batch of one: sound, no words, a face that was never seen."""
+def features_of(wave, frames, motion=None):
+    """A batch of one: sound, no words, and the face's motion about its anchor; None: it was never seen."""
     speech = extract_causal_speech(wave, frames, [], NoWords())
     clip = SpeakerFeatures(
         log_mel=speech.log_mel,
         mfcc=speech.mfcc,
         word_table=speech.word_table,
         word_index=speech.word_index,
-        speaker_motion=np.zeros((frames, 70), np.float32),
-        speaker_seen=np.zeros(frames, bool),
+        speaker_motion=np.zeros((frames, 70), np.float32) if motion is None else motion,
+        speaker_seen=np.full(frames, motion is not None),
         in_clip=np.ones(frames, bool),
     )
     assert speech.log_mel.shape[0] == mel_steps(frames)

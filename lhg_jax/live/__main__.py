@@ -62,6 +62,7 @@ def settings(options: Options) -> "Settings":
     """Reads what is served. Raises `UserError`."""
     try:
         from lhg_jax.live.access import access_for
+        from lhg_jax.live.pipe import Setup
         from lhg_jax.live.server import Settings
     except ImportError:
         raise MissingExtraError("live", "live") from None
@@ -72,10 +73,8 @@ def settings(options: Options) -> "Settings":
     if options.speaker:
         probe(options.speaker)
     return Settings(
-        portrait=portrait,
+        setup=Setup(portrait, options.checkpoint, options.size),
         access=access_for(options.host),
-        checkpoint=options.checkpoint,
-        size=options.size,
         speaker=options.speaker,
         api=options.api,
     )

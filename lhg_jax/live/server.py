@@ -24,19 +24,15 @@ class Settings:
     """What is served.
 
     Attributes:
-      portrait: RGB, the whole picture.
-      checkpoint: a causal listener; None: the package's.
-      size: longest side of the frames, pixels.
+      setup: what the work process is told first.
       speaker: a video that the page plays instead of the camera; None: the camera.
       api: the websocket alone, without the page.
       access: who may connect.
       command: of the work process.
     """
 
-    portrait: pipe.Image
+    setup: pipe.Setup
     access: Access
-    checkpoint: Path | None = None
-    size: int = 384
     speaker: Path | None = None
     api: bool = False
     command: tuple[str, ...] = COMMAND
@@ -53,10 +49,9 @@ class LiveServer:
     def __init__(self, settings: Settings):
         """Starts nothing yet."""
         self.settings = settings
-        setup = pipe.Setup(settings.portrait, settings.checkpoint, settings.size)
-        self.work = WorkProcess(setup, self._hear_work, self._work_changed, settings.command)
+        self.work = WorkProcess(settings.setup, self._hear_work, self._work_changed, settings.command)
         self.changed = asyncio.Event()
-        self._portrait = settings.portrait
+        self._portrait = settings.setup.portrait
         self._session: Session | None = None
         self._numbers = itertools.count(1)
 

@@ -42,7 +42,7 @@ def test_files_that_cannot_be_used(tmp_path):
         tls_context((good.listener, good.listener))
     with pytest.raises(UserError, match=r"none.pem: no such file"):
         tls_context((tmp_path / "none.pem", good.listener))
-    assert tls_context(None) is None and command.settings(good).portrait.shape == (512, 512, 3)
+    assert tls_context(None) is None and command.settings(good).setup.portrait.shape == (512, 512, 3)
 
 
 def test_without_its_extra_it_says_how_to_get_it(tmp_path, monkeypatch):
@@ -85,6 +85,6 @@ def test_it_serves_until_a_signal_comes(tmp_path, monkeypatch):
 
 
 def test_what_the_work_process_cannot_use_ends_the_command(tmp_path):
-    served = dataclasses.replace(settings(), size=999)
+    served = settings(setup=dataclasses.replace(settings().setup, size=999))
     with pytest.raises(UserError, match="no face found"):
         asyncio.run(serve(options(tmp_path), served, None))

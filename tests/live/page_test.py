@@ -17,6 +17,7 @@ from metrics_browser import BINARY, Browser
 from sample_helpers import voice
 
 from lhg_jax import media
+from lhg_jax.live import pipe
 from lhg_jax.live.server import LiveServer
 from lhg_jax.live.work_process import COMMAND
 
@@ -204,7 +205,7 @@ def test_a_real_listener_and_a_real_clip(shared, tmp_path):
     pictures = [media.at_most(frame.image, 480)[..., ::-1] for frame in media.read_frames(speaker)]
     jpegs = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures]
     checkpoint = save_untrained(tmp_path / "listener.safetensors")
-    real = {"command": COMMAND, "checkpoint": checkpoint, "portrait": skimage.data.astronaut(), "size": 256}
+    real = {"command": COMMAND, "setup": pipe.Setup(skimage.data.astronaut(), checkpoint, 256)}
     film = devices_from(flags, jpegs, media.read_audio(speaker))
     with page(**real) as address, Browser(tmp_path / "profile", *film) as browser:
         browser.open(address)

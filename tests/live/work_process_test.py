@@ -15,7 +15,7 @@ from lhg_jax.util.errors import UserError
 
 
 def work(size, heard=lambda message: None):
-    return WorkProcess(pipe.Setup(settings().portrait, None, size), heard, lambda: None, SCRIPT)
+    return WorkProcess(pipe.Setup(settings().setup.portrait, None, size), heard, lambda: None, SCRIPT)
 
 
 def test_a_killed_work_process_is_started_again_and_the_client_goes_on():

@@ -7,13 +7,13 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from models_helpers import COEFF, TINY, WORD_SIZE, batch, random_clip, random_variables
+from live_untrained import features_of
+from models_helpers import COEFF, TINY, batch, random_clip, random_variables
 
 from lhg_jax.contract import SpeakerFeatures
 from lhg_jax.models import Listener
 from lhg_jax.motion import LANDMARK, Motion
 from lhg_jax.moving_anchor import relative_to_anchor
-from lhg_jax.speech.causal import extract_causal_speech
 
 FRAMES = 30
 CAUSAL = dataclasses.replace(
@@ -80,22 +80,7 @@ def test_any_pieces_give_the_frames_of_the_whole(causal, sizes):
 
 def heard_and_seen(wave: np.ndarray, motion: np.ndarray) -> SpeakerFeatures:
     """A batch of one clip, by the features of a live listener."""
-    speech = extract_causal_speech(wave, FRAMES, [], NoWords())
-    clip = SpeakerFeatures(
-        log_mel=speech.log_mel,
-        mfcc=speech.mfcc,
-        word_table=speech.word_table,
-        word_index=speech.word_index,
-        speaker_motion=relative_to_anchor(Motion(LANDMARK, motion)).values,
-        speaker_seen=np.ones(FRAMES, bool),
-        in_clip=np.ones(FRAMES, bool),
-    )
-    return jax.tree.map(lambda x: x[None], clip)
-
-
-class NoWords:
-    def prefix_vectors(self, words):
-        return np.zeros((1, WORD_SIZE), np.float32)
+    return features_of(wave, FRAMES, relative_to_anchor(Motion(LANDMARK, motion)).values)
 
 
 def test_the_future_changes_nothing_from_the_sound_to_the_motion():
