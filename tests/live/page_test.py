@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import threading
 import time
 
@@ -149,7 +150,10 @@ def wait_for(find, seconds=60.0):
 
 def test_the_portrait_is_there_before_the_listener_is_ready(tmp_path):
     """The work process never gets ready here; nothing can be started, and the page says so."""
-    with page(size=997) as address, Browser(tmp_path / "profile") as browser:
+    with (
+        page(setup=dataclasses.replace(settings().setup, size=997)) as address,
+        Browser(tmp_path / "profile") as browser,
+    ):
         browser.open(address)
         until(browser, "document.querySelector('canvas').width == 50", 20)  # the portrait's
         assert browser.run("document.getElementById('start').disabled")
