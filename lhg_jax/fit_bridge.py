@@ -26,9 +26,7 @@ from lhg_jax.util.errors import UserError, about, run_cli
 from lhg_jax.util.progress import counting
 
 FRAMES, FPS = 150, 30.0  # of a rendered portrait
-TURNING_RIDGE = (
-    0.1  # best of 0.03, 0.1 and 0.3 for pitch, on eight clips left out one by one (docs/weights.md)
-)
+TURNING_RIDGE = 0.1  # best of 0.03, 0.1, 0.3 for pitch, on eight clips left out in turn (docs/weights.md)
 SHOWN = ("jaw_open", "smile", "blink", "brow_raise")
 
 

@@ -2,17 +2,13 @@
 
 import numpy as np
 import pytest
+from live_untrained import NoWords
 
 from lhg_jax.live.sound import LiveSound
 from lhg_jax.speech.causal import extract_causal_speech
 from lhg_jax.speech.log_mel import SAMPLE_RATE
 
 FRAMES = 30
-
-
-class NoWords:
-    def prefix_vectors(self, words):
-        return np.zeros((1, 3), np.float32)
 
 
 def voice(samples, seed=0):
