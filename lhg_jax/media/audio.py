@@ -45,24 +45,28 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Float
     return np.clip(wave, -1, 1, out=wave)
 
 
-def stream_audio(path: str | os.PathLike, sample_rate: int, layout: str | None = None) -> Iterator[Block]:
-    """Yields the sound of `read_audio` block by block, without gap or overlap, from time 0 on.
+def stream_audio(
+    path: str | os.PathLike, sample_rate: int, layout: str | None = None, start_s: float = 0.0
+) -> Iterator[Block]:
+    """Yields the sound of `read_audio` block by block, without gap or overlap.
 
     Args:
       path: an audio or video file.
       sample_rate: Hz.
       layout: "mono" or "stereo", mixed as FFmpeg does; None leaves the channels as they are, and their number
         may change from block to block.
+      start_s: where to begin (s); what comes before is not decoded.
     """
     with libav.open_input(path) as container:
         stream = libav.audio_stream(container)
         if stream is None:
             raise UserError(f"{path}: has no sound (give it with --audio FILE)")
         clock = read_clock(path)
-        filled = position = 0
-        for start_s, block in _resampled(_decoded(path, clock, container, stream), sample_rate, layout):
-            if start_s is not None:
-                position = round((start_s - clock.zero_s) * sample_rate)
+        clock.seek(container, stream, start_s)
+        first = filled = position = round(start_s * sample_rate)
+        for stamp_s, block in _resampled(_decoded(path, clock, container, stream), sample_rate, layout):
+            if stamp_s is not None:
+                position = round((stamp_s - clock.zero_s) * sample_rate)
             if position - filled > MAX_GAP_S * sample_rate:
                 raise UserError(f"{path}: its time stamps jump by {(position - filled) / sample_rate:.0f} s")
             if position > filled:
@@ -72,8 +76,9 @@ def stream_audio(path: str | os.PathLike, sample_rate: int, layout: str | None =
             if len(block):
                 yield block
                 filled = position
-    if not filled:
-        raise UserError(f"{path}: no sound can be decoded (give it with --audio FILE)")
+    if filled == first:
+        where = f" after {start_s:.1f} s" if first else ""
+        raise UserError(f"{path}: no sound can be decoded{where} (give it with --audio FILE)")
 
 
 def _decoded(path: str | os.PathLike, clock: Clock, container: Any, stream: Any) -> Iterator[Any]:

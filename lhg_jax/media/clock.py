@@ -10,6 +10,7 @@ from lhg_jax.media import libav
 
 # A stream whose stamps fall back by more than this (s) starts again; less is the disorder of a bad muxer.
 RESTART_S = 0.1
+AHEAD_S = 0.5  # by which a search goes too far back: decoders and resamplers need a start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Clock:
 
     zero_s: float
     joins: tuple[tuple[int, float], ...] = ()
+
+    def seek(self, container: Any, stream: Any, start_s: float) -> None:
+        """Goes to a key frame at least `AHEAD_S` before a time; a file with joins is read from its start."""
+        if not self.joins and start_s > AHEAD_S:
+            container.seek(int((start_s - AHEAD_S + self.zero_s) / stream.time_base), stream=stream)
 
     def packets(self, container: Any, stream: Any) -> Iterator[Any]:
         """The stream's packets, with stamps that go on over the joins; the last one flushes the decoder."""
