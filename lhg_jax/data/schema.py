@@ -65,6 +65,7 @@ class ClipInfo:
       notes: what was mended, one a line.
       features: `contract.FeatureSpec` as JSON; empty where the sizes of the arrays say it all
         (`presumed_features`).
+      gestures: the listener's, labelled by people, as JSON (`data.gestures`); empty where nobody has.
     """
 
     uuid: str
@@ -77,6 +78,7 @@ class ClipInfo:
     transcript: str = "[]"
     notes: str = ""
     features: str = ""
+    gestures: str = ""
 
 
 TEXTS = tuple(field.name for field in dataclasses.fields(ClipInfo))
@@ -92,8 +94,9 @@ def _is_matrix(name: str) -> bool:
     return OLD_NAMES.get(name, name) not in VECTORS
 
 
-KEYS = _keys(DTYPES) | {*TEXTS}
-OLD_KEYS = _keys(OLD_NAMES) | {*TEXTS} - {"features"}
+LATER = {"gestures"}  # that clips of today's form may still lack
+KEYS = _keys(DTYPES) | {*TEXTS} - LATER
+OLD_KEYS = _keys(OLD_NAMES) | {*TEXTS} - LATER - {"features"}
 
 
 def stack(examples: Sequence[Example]) -> Batch:
@@ -191,7 +194,7 @@ def _parse(record: bytes, index: int):
         feature = load_protos().Example.FromString(record).features.feature
     except DecodeError as error:
         raise UserError(f"record {index} is damaged: {error} (prepare the data again)") from error
-    if set(feature) not in (KEYS, OLD_KEYS):
+    if set(feature) - LATER not in (KEYS, OLD_KEYS):
         raise UserError(f"record {index} holds {sorted(feature)}: not a clip (prepare the data again)")
     return feature
 

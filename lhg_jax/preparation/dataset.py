@@ -17,7 +17,7 @@ from lhg_jax.data.records import (
     write_metadata,
     write_shard,
 )
-from lhg_jax.data.schema import ClipInfo, decode, decode_info, feature_spec
+from lhg_jax.data.schema import ClipInfo, decode, decode_info, encode, feature_spec
 from lhg_jax.face_model import ACTIONS
 from lhg_jax.motion import LANDMARK, SPACES, CoefficientSpace
 from lhg_jax.preparation.clip_jobs import Job, clip_path
@@ -85,14 +85,17 @@ def require_same_origin(folder: Path, source: str, seed: int) -> None:
 
 
 def reuse_clips(folder: Path, jobs: Sequence[Job], clips: Path) -> None:
-    """Takes finished clips out of the folder's present shards, so that they need not be made again."""
+    """Takes finished clips out of the folder's present shards, so that they need not be made again.
+
+    They are written anew: TFDS wants every text in every clip, and older clips lack the later ones.
+    """
     wanted = {job.key for job in jobs}
     for metadata in _current(folder).values():
         source = RecordSource(folder, metadata)
         for number, key in enumerate(metadata.keys):
             if key in wanted and not clip_path(clips, key).exists():
                 with replacing(clip_path(clips, key)) as temporary:
-                    temporary.write_bytes(source.record(number))
+                    temporary.write_bytes(encode(source[number], source.info(number)))
 
 
 def write_dataset(

@@ -172,6 +172,17 @@ def test_failed_shard_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_clips_without_the_later_texts_still_open():
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    example = random_example(np.random.default_rng(0), 11)
+    record = tf_example_pb2.Example.FromString(encode(example, ClipInfo("a", gestures="[]")))
+    del record.features.feature["gestures"]
+    older = record.SerializeToString()
+    assert decode_info(older, 0) == ClipInfo("a")
+    np.testing.assert_array_equal(decode(older, 0).listener_motion, example.listener_motion)
+
+
 def old_record(example, seen: np.ndarray, has_motion: bool) -> bytes:
     """A clip as it was written when one mask, `valid`, stood for three."""
     from tensorflow_datasets.proto import tf_example_pb2
@@ -196,7 +207,7 @@ def old_record(example, seen: np.ndarray, has_motion: bool) -> bytes:
     }.items():
         feature[name].bytes_list.value.append(array.tobytes())
     for field in dataclasses.fields(ClipInfo):
-        if field.name != "features":
+        if field.name not in ("features", "gestures"):
             feature[field.name].bytes_list.value.append(b"a")
     return record.SerializeToString()
 
