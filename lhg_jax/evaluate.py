@@ -18,6 +18,7 @@ from rich.table import Table
 
 from lhg_jax.metrics import cache, csim
 from lhg_jax.metrics.clip import Settings, clip_metrics, measure
+from lhg_jax.metrics.labels import read_labels
 from lhg_jax.metrics.leaderboard import read_rows
 from lhg_jax.metrics.pairs import Pair, find_pairs
 from lhg_jax.metrics.players import write_player
@@ -49,6 +50,8 @@ class Options:
     """A csv with a column `uuid`: exactly these clips. By default, every reference."""
     speakers: Maybe[Path] = None
     """Folder of the speakers' videos (NAME.speaker.mp4): adds rpcc and paired_frechet."""
+    labels: Maybe[Path] = None
+    """Prepared clips of people whose gestures are labelled (out/ami/test): adds R-F1 against the labels."""
     inception: Maybe[Path] = None
     """Inception weights for FID (pt_inception-2015-12-05-6726825d, .pth or .safetensors)."""
     arcface: Maybe[Path] = None
@@ -89,6 +92,7 @@ def evaluate(options: Options) -> list[str]:
     if options.inception and not options.inception.is_file():
         raise UserError(f"{options.inception}: no such file")
     arcface = csim.arcface(options.arcface) if options.arcface else None
+    labels = read_labels(options.labels) if options.labels else None
     for folder in filter(None, (options.predictions, options.references, options.speakers)):
         if is_same_file(options.output / CLIPS, folder):
             raise UserError(
@@ -103,7 +107,7 @@ def evaluate(options: Options) -> list[str]:
     if not records:
         raise UserError(f"{options.predictions}: no clip can be compared; the first: {problems[0]}")
     with times.stage("pool"):
-        summary = summarise(options.output / CLIPS, records, options.fid_like_piq)
+        summary = summarise(options.output / CLIPS, records, options.fid_like_piq, labels)
         if arcface:
             summary.notes["csim"] = csim.weights_of(arcface)
     with times.stage("report"):

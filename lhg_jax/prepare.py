@@ -3,6 +3,7 @@
 --source synthetic --hours 2     simulated dyads, which need no data; --speech DIR: with recorded voices
 --source vico --root DIR         ViCo as published: the challenge's layout or the full data set
 --source folder --root DIR       NAME.speaker.mp4 and NAME.listener.mp4
+--source ami --root DIR          the AMI Meeting Corpus: annotations, headsets and close-up videos
 
 Interrupted preparations go on where they stopped: finished clips are not made again.
 """
@@ -22,6 +23,8 @@ from lhg_jax.util.workers import available_cores
 if TYPE_CHECKING:
     from lhg_jax.preparation.clip_files import LeftOut, Listing
     from lhg_jax.preparation.clip_jobs import Job
+    from lhg_jax.preparation.excerpts import ExcerptListing
+    from lhg_jax.preparation.extraction import Recipe
     from lhg_jax.preparation.voices import Voice
 
 CLIPS = ".clips"  # folder of finished clips inside the output, while it is being made
@@ -33,10 +36,10 @@ class Options:
 
     out: Path
     """Folder of the data set; created where it does not exist."""
-    source: Literal["synthetic", "vico", "folder"] = "synthetic"
+    source: Literal["synthetic", "vico", "folder", "ami"] = "synthetic"
     """Where clips come from: `synthetic` dyads need no data."""
     root: Maybe[Path] = None
-    """vico, folder: the data as they are."""
+    """vico, folder, ami: the data as they are."""
     hours: float = 2.0
     """synthetic: length of all clips together, about, > 0."""
     seed: int = 0
@@ -57,7 +60,7 @@ class Options:
     split: Literal["train", "valid", "test"] = "train"
     """synthetic, folder: the split all clips belong to. No two splits share a synthetic dyad."""
     splits: Annotated[dict[str, str], UNSET] = dataclasses.field(default_factory=dict)
-    """vico: further names of splits there, and what they are: `--splits held_out test`."""
+    """vico: further names of splits there, and what they are: `--splits held_out test`; ami: of meetings."""
     coefficients: Maybe[Path] = None
     """vico, folder: .mat or .npz files in place of tracking, named like the videos."""
     transcripts: Maybe[Path] = None
@@ -66,7 +69,7 @@ class Options:
     """Recogniser for clips without a transcript (English); `none` leaves their words out. The words of
     synthetic dyads are known; there `none` is for listeners that use no words (live sessions)."""
     audio: Literal["full", "vico_compat"] = "full"
-    """vico, folder: `vico_compat` puts the ViCo baseline's own audio features in the place of the MFCC."""
+    """vico, folder, ami: `vico_compat` puts the ViCo baseline's audio features in the place of the MFCC."""
     causal: bool = False
     """Features that hear no future, for listeners that stream (live sessions)."""
     workers: int = 0
@@ -150,16 +153,15 @@ def make_plan(options: Options) -> Plan:
     if options.source == "synthetic":
         for name in ("root", "coefficients", "transcripts", "splits"):
             if getattr(options, name):
-                raise UserError(f"--{name}: is for --source vico or folder, not for synthetic dyads")
+                raise UserError(f"--{name}: is for real people's data (--source), not for synthetic dyads")
         return _plan_synthetic(options)
     if options.root is None:
         raise UserError(f"--source {options.source} needs --root DIR, the folder of the data")
     for path in (options.coefficients, options.transcripts):
         if path is not None and not path.is_dir():
             raise UserError(f"{path}: no such folder")
-    return (
-        _plan_vico(options, options.root) if options.source == "vico" else _plan_folder(options, options.root)
-    )
+    planners = {"vico": _plan_vico, "folder": _plan_folder, "ami": _plan_ami}
+    return planners[options.source](options, options.root)
 
 
 def _plan_synthetic(options: Options) -> Plan:
@@ -217,11 +219,31 @@ def _plan_folder(options: Options, root: Path) -> Plan:
 
 
 def _plan_media(name: str, root: Path, listing: "Listing", options: Options) -> Plan:
-    from lhg_jax.preparation.extraction import MediaJob, Recipe
+    from lhg_jax.preparation.extraction import MediaJob
 
-    recipe = Recipe(asr=options.asr, audio=options.audio, causal=options.causal)
+    recipe = _recipe(options)
     jobs = [MediaJob.plan(clip, recipe) for clip in listing.clips]
     return Plan(name, str(root.resolve()), -1, jobs, listing.left_out)
+
+
+def _plan_ami(options: Options, root: Path) -> Plan:
+    from lhg_jax.preparation.ami import read_ami
+
+    return _plan_excerpts("ami", root, read_ami(root, options.splits), options)
+
+
+def _plan_excerpts(name: str, root: Path, listing: "ExcerptListing", options: Options) -> Plan:
+    from lhg_jax.preparation.excerpts import ExcerptJob
+
+    recipe = _recipe(options)
+    jobs = [ExcerptJob.plan(excerpt, recipe) for excerpt in listing.excerpts]
+    return Plan(name, str(root.resolve()), -1, jobs, listing.left_out)
+
+
+def _recipe(options: Options) -> "Recipe":
+    from lhg_jax.preparation.extraction import Recipe
+
+    return Recipe(asr=options.asr, audio=options.audio, causal=options.causal)
 
 
 def main() -> None:

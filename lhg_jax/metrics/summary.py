@@ -10,6 +10,7 @@ import numpy as np
 from lhg_jax.metrics import cache, frechet
 from lhg_jax.metrics import motion as motion_metrics
 from lhg_jax.metrics.frechet import Moments
+from lhg_jax.metrics.labels import Labels, add_label_metrics
 from lhg_jax.metrics.listening import add_reaction_metrics, add_video_metrics
 from lhg_jax.motion import LANDMARK
 
@@ -59,8 +60,13 @@ class Arrays:
                 yield rows if self.columns is None else rows[:, self.columns]
 
 
-def summarise(folder: Path, records: Iterable[Mapping[str, Any]], fid_like_piq: bool = False) -> Summary:
-    """Pools the clips of `records`, whose arrays lie in `folder` (metrics/cache.py)."""
+def summarise(
+    folder: Path,
+    records: Iterable[Mapping[str, Any]],
+    fid_like_piq: bool = False,
+    labels: Mapping[str, Labels] | None = None,
+) -> Summary:
+    """Pools the clips of `records`, whose arrays lie in `folder` (metrics/cache.py); `labels` by clip."""
     records = list(records)
     names = [record["name"] for record in records]
     moving = [record["name"] for record in records if "exp_l1" in record["metrics"]]
@@ -85,6 +91,8 @@ def summarise(folder: Path, records: Iterable[Mapping[str, Any]], fid_like_piq: 
         role: Arrays(folder, moving, f"{role}_motion") for role in ("prediction", "reference", "speaker")
     }
     add_reaction_metrics(whole, summary)
+    if labels is not None:
+        add_label_metrics(whole, moving, labels, summary)
     _average_probes(records, summary)
     return summary
 

@@ -71,6 +71,12 @@ def _reaction_descriptions() -> dict[str, Description]:
                 f"{title} R-ATD", "lower", "deviation in time of events that match, early counts more"
             ),
         }
+        found |= {
+            f"{kind}_label_{name}": dataclasses.replace(
+                about, label=f"{about.label} (labels)", what=f"{about.what}; against what people labelled"
+            )
+            for name, about in ((name, found[f"{kind}_{name}"]) for name in ("r_f1", "r_tiou", "r_atd"))
+        }
     return found | {
         "reactivity_gain": Description(
             "Reactivity",

@@ -1,6 +1,7 @@
 """From the files of one conversation to an example: motion of both people, sound and words of the speaker."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Callable
@@ -23,12 +24,13 @@ from lhg_jax.speech.causal import causal_spec, extract_causal_speech
 from lhg_jax.speech.extract import extract_speech
 from lhg_jax.speech.vico_compat import SAMPLE_RATE as VICO_SAMPLE_RATE
 from lhg_jax.speech.vico_compat import vico_audio
-from lhg_jax.speech.words import misfit, read_transcript, to_json
+from lhg_jax.speech.words import Word, misfit, read_transcript, to_json
 from lhg_jax.util.errors import UserError, about
 
 RECIPE_VERSION = 2  # raised when the same files would give other clips: old clips are then made again
 LENGTH_TOLERANCE = 2  # frames by which the two videos may differ, and the sound from them without a note
 FPS_TOLERANCE = 0.1
+WaveAt = Callable[[int], Float[np.ndarray, "samples"]]  # the sound at a rate (Hz)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +79,28 @@ class MediaJob:
         return extract(self.clip, self.recipe)
 
 
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What was heard and seen of one conversation, before features are made of it.
+
+    Attributes:
+      wave: the speaker's sound, 16 kHz.
+      wave_at: the same at another rate (Hz).
+      speaker, listener: 30 frames/s, from the same moment on.
+      frames: T, of the clip; both motions have at least as many.
+      words: of the speaker.
+      transcribed: whether they come from a transcript, and not from a recogniser.
+    """
+
+    wave: Float[np.ndarray, "samples"]
+    wave_at: WaveAt
+    speaker: Motion
+    listener: Motion
+    frames: int
+    words: list[Word]
+    transcribed: bool
+
+
 def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
     """Reads and measures everything; what is cheap to find wrong is looked at before faces are tracked.
 
@@ -102,19 +126,11 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
             words = RECOGNISERS[recipe.asr](wave)
     elif clip.transcript and (message := misfit(words, frames / FRAME_RATE)):
         notes.append(f"{clip.transcript.name}: {message}")
-    with timed("features"):
-        if recipe.causal:
-            known = words if clip.transcript else []
-            speech = extract_causal_speech(wave, frames, known, shared_encoder())
-            example = assemble(speech, relative_to_anchor(speaker), listener)
-        else:
-            example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
-    recipe_name, columns = AUDIO[recipe.audio]
-    example = example.replace(
-        features=example.features.replace(mfcc=columns(sound, frames, example.features.mfcc))
+    wave_at = functools.partial(media.read_audio, sound)
+    transcribed = clip.transcript is not None
+    example, spec = make_features(
+        Measured(wave, wave_at, speaker, listener, frames, words, transcribed), recipe
     )
-    spec = dataclasses.replace(presumed_features(example, listener.space.name), mfcc=recipe_name)
-    measured = "precomputed" if clip.listener_coefficients else "tracked"
     info = ClipInfo(
         uuid=clip.uuid,
         video_id=clip.video_id,
@@ -122,12 +138,31 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
         listener_id=clip.listener_id,
         attitude=clip.attitude,
         space=listener.space.name,
-        motion_source=measured,
+        motion_source="precomputed" if clip.listener_coefficients else "tracked",
         transcript=to_json(words),
         notes="\n".join(notes),
-        features=spec_to_json(causal_spec(spec) if recipe.causal else spec),
+        features=spec_to_json(spec),
     )
     return example, info
+
+
+def make_features(measured: Measured, recipe: Recipe) -> tuple[Example, FeatureSpec]:
+    """The clip as a model sees it, and what its numbers mean."""
+    wave, frames, words = measured.wave, measured.frames, measured.words
+    speaker, listener = measured.speaker, measured.listener
+    with timed("features"):
+        if recipe.causal:
+            known = words if measured.transcribed else []
+            speech = extract_causal_speech(wave, frames, known, shared_encoder())
+            example = assemble(speech, relative_to_anchor(speaker), listener)
+        else:
+            example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
+    recipe_name, columns = AUDIO[recipe.audio]
+    example = example.replace(
+        features=example.features.replace(mfcc=columns(measured.wave_at, frames, example.features.mfcc))
+    )
+    spec = dataclasses.replace(presumed_features(example, listener.space.name), mfcc=recipe_name)
+    return example, causal_spec(spec) if recipe.causal else spec
 
 
 def _compare_videos(clip: ClipFiles, notes: list[str]) -> None:
@@ -180,20 +215,22 @@ def _compare_sound(sound: float, frames: int, notes: list[str]) -> None:
         notes.append(f"sound of {sound:.0f} frames for {frames} frames of video: {mended}")
 
 
-def _full_audio(_: Path, frames: int, mfcc: Float[np.ndarray, "frames 39"]) -> Float[np.ndarray, "frames 39"]:
+def _full_audio(
+    _: WaveAt, frames: int, mfcc: Float[np.ndarray, "frames 39"]
+) -> Float[np.ndarray, "frames 39"]:
     """MFCC of the whole sound (`speech.mfcc`)."""
     return mfcc
 
 
 def _vico_audio(
-    sound: Path, frames: int, _: Float[np.ndarray, "frames 39"]
+    wave_at: WaveAt, frames: int, _: Float[np.ndarray, "frames 39"]
 ) -> Float[np.ndarray, "frames 45"]:
     """The baseline's columns, of the sound at the rate that they need."""
-    return vico_audio(media.read_audio(sound, VICO_SAMPLE_RATE), frames)
+    return vico_audio(wave_at(VICO_SAMPLE_RATE), frames)
 
 
 # Name of the recipe in `FeatureSpec.mfcc`, and what gives its columns.
-AUDIO: dict[str, tuple[str, Callable[[Path, int, np.ndarray], np.ndarray]]] = {
+AUDIO: dict[str, tuple[str, Callable[[WaveAt, int, np.ndarray], np.ndarray]]] = {
     "full": (FeatureSpec.mfcc, _full_audio),
     "vico_compat": (VICO_COMPAT, _vico_audio),
 }
