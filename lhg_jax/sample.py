@@ -13,6 +13,7 @@ from lhg_jax.draw_options import DrawOptions
 from lhg_jax.pipeline.edit import MotionEdit
 from lhg_jax.render import RENDERERS
 from lhg_jax.restore import RESTORERS
+from lhg_jax.speech.word_options import WordOptions
 from lhg_jax.util.cli import UNSET, Group, Maybe, parse, print_warnings
 from lhg_jax.util.compilation_cache import use_compilation_cache
 from lhg_jax.util.errors import UserError, run_cli
@@ -62,8 +63,7 @@ class Options:
     """Restoration of the rendered frames: none, or rvrt."""
     restore_weights: Maybe[Path] = None
     """Weights of the restoration."""
-    asr: Literal["pocketsphinx", "none"] = "pocketsphinx"
-    """Speech recogniser, used where there is no transcript."""
+    words: Group[WordOptions] = dataclasses.field(default_factory=WordOptions)
     face: Maybe[int] = None
     """Which face of the portrait, counted from the left from 0; the largest by default."""
     size: int = 1920
@@ -101,8 +101,8 @@ def main() -> None:
     print_warnings()
     from lhg_jax.pipeline.many import Settings  # the stages take seconds to import: after the cheap errors
 
-    fields = (field.name for field in dataclasses.fields(Settings))
-    settings = Settings(**{name: getattr(options, name) for name in fields})
+    given = vars(options) | vars(options.words)
+    settings = Settings(**{field.name: given[field.name] for field in dataclasses.fields(Settings)})
     todo = requests(options)
     if options.runner:
         make_on_runner(settings, todo, options)
@@ -138,6 +138,7 @@ def check(options: Options) -> None:
     if options.size < SMALLEST_SIZE:
         raise UserError(f"--size: {options.size} is less than {SMALLEST_SIZE} pixels")
     options.draw.check()
+    options.words.check()
     if options.motion and options.draw != DrawOptions():
         raise UserError(
             "--motion: a saved motion is rendered as it is; which listener is drawn has no effect"

@@ -30,9 +30,10 @@ def resolve(*requirements: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_the_pipeline_installs_no_pytorch_and_no_numba():
-    found = resolve(".[pipeline]")
-    assert {"jax", "av", "dlib-bin", "pocketsphinx"} <= found
+@pytest.mark.parametrize("extras, also", [("pipeline", "pocketsphinx"), ("pipeline,whisper", "ctranslate2")])
+def test_the_pipeline_installs_no_pytorch_and_no_numba(extras, also):
+    found = resolve(f".[{extras}]")
+    assert {"jax", "av", "dlib-bin", also} <= found
     assert not [name for name in found if UNWANTED.match(name)]
 
 

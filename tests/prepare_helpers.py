@@ -11,6 +11,11 @@ from lhg_jax.util.errors import run_cli
 class Letters:
     """Stands in for `speech.bert.shared_encoder`: a word's vector is its length."""
 
+    name = "letters"
+
+    def __init__(self, folder=None):
+        """As `shared_encoder` is called."""
+
     def word_vectors(self, words):
         return np.array([[0.0] * 4, *([float(len(word))] * 4 for word in words)], np.float32)
 

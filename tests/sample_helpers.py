@@ -48,10 +48,12 @@ def write_clip(path: Path, frames: int, *, image=None, sound=True) -> Path:
     return path
 
 
-def random_listener(path: Path, space: CoefficientSpace, word_size: int = WORD_SIZE) -> Path:
+def random_listener(
+    path: Path, space: CoefficientSpace, word_size: int = WORD_SIZE, words: str = FeatureSpec.words
+) -> Path:
     """A listener in `space`, for the default word encoder or another, that has learned nothing."""
     model, rng = Listener(dataclasses.replace(TINY, coeff=space.size)), np.random.default_rng(0)
-    features = FeatureSpec(word_size=word_size, space=space.name)
+    features = FeatureSpec(words=words, word_size=word_size, space=space.name)
     flat = flax.traverse_util.flatten_dict(template(model, features))
     values = {
         key: (rng.uniform(0.5, 1.5, x.shape) if key[-1] in ("var", "std") else rng.normal(size=x.shape) * 0.1)

@@ -21,12 +21,12 @@ from lhg_jax.pipeline.stages import CallbackStages, Progress, Stages, TimedStage
 from lhg_jax.pipeline.timeline import Timeline
 from lhg_jax.render import Renderer, crop_only, load_renderer
 from lhg_jax.restore import load_restorer
-from lhg_jax.speech.asr import RECOGNISERS
+from lhg_jax.speech.asr import recogniser
 from lhg_jax.speech.bert import BertEncoder
-from lhg_jax.util.errors import UserError
 from lhg_jax.util.once import Once
 
 ONE = DrawOptions()  # one listener, as learned
+WAY_OUT = "words: name the BERT of its training clips by --word-encoder; it makes no other features"
 KEPT_SPEAKERS = 4  # features of so many speakers' files are kept: a table often pairs one with many portraits
 
 
@@ -53,6 +53,9 @@ class Pipeline:
         restore_weights: AnyPath | None = None,
         tracker_weights: AnyPath | None = None,
         asr: str = "pocketsphinx",
+        asr_model: AnyPath | None = None,
+        language: str | None = None,
+        word_encoder: AnyPath | None = None,
         face: int | None = None,
         size: int = 1920,
         progress: Progress | None = None,
@@ -71,6 +74,8 @@ class Pipeline:
           restore_weights: of a restoration that needs some.
           tracker_weights: of the face tracker, where a space needs another than the default.
           asr: a name in `speech.asr.RECOGNISERS`, used where there is no transcript.
+          asr_model, language: of a recogniser that takes them (`speech.asr`).
+          word_encoder: folder of the BERT that reads the words, where it is not the package's.
           face: which face of a portrait, from the left, from 0; None is the largest.
           size: longest side (pixels) at which a portrait is drawn. Ordinary players take the default one; a
             larger one takes long to draw.
@@ -91,9 +96,8 @@ class Pipeline:
             face=face,
             size=size,
         )
-        if asr not in RECOGNISERS:
-            raise UserError(f"unknown recogniser {asr!r} (known: {', '.join(RECOGNISERS)})")
-        self.recognise = RECOGNISERS[asr]
+        self.recognise = recogniser(asr, as_path(asr_model), language)
+        self.word_encoder = as_path(word_encoder)
         self.checkpoint = as_path(checkpoint)
         self.stages = stages or CallbackStages(progress)
         self.once = Once()
@@ -135,7 +139,7 @@ class Pipeline:
         self.animation.renderer_for(model.space, "the checkpoint")
         image, fit = self.animation.look(timed, portrait, model.space)
         animated = self.animation.animated(image, fit, portrait, model.space)
-        model.require_features("this command", self.feature_spec, "it makes no other features")
+        model.require_features("this command", self.feature_spec, WAY_OUT)
         if source is not None:
             speaker = self._extract(timed, source, speaker_motion)
         assert isinstance(speaker, Speaker)
@@ -230,7 +234,7 @@ class Pipeline:
     @property
     def encoder(self) -> BertEncoder:
         """The word encoder."""
-        return self.once("encoder", BertEncoder.load)
+        return self.once("encoder", lambda: BertEncoder.load(self.word_encoder))
 
     @property
     def tracker(self) -> faces.Tracker:

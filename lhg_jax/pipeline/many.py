@@ -29,6 +29,9 @@ class Settings:
     restore_weights: Path | None = None
     tracker_weights: Path | None = None
     asr: str = "pocketsphinx"
+    asr_model: Path | None = None
+    language: str | None = None
+    word_encoder: Path | None = None
     face: int | None = None
     size: int = 1920
 

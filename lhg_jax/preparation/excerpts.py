@@ -17,7 +17,6 @@ from lhg_jax.preparation.clip_files import LeftOut
 from lhg_jax.preparation.extraction import LENGTH_TOLERANCE, Measured, Recipe, make_features
 from lhg_jax.preparation.stage_clock import timed
 from lhg_jax.preparation.turns import Span, frames_in
-from lhg_jax.speech.asr import RECOGNISERS
 from lhg_jax.speech.cues import Word
 from lhg_jax.speech.words import to_json
 from lhg_jax.util.errors import UserError, about
@@ -130,7 +129,7 @@ def extract_excerpt(excerpt: Excerpt, recipe: Recipe) -> tuple[Example, ClipInfo
     words = excerpt.words
     if words is None:
         with timed("recognition"):
-            words = tuple(RECOGNISERS[recipe.asr](wave))
+            words = tuple(recipe.words.recogniser()(wave))
     listener = _listening(listener, excerpt.others, frames)
     measured = Measured(wave, wave_at, speaker, listener, frames, list(words), excerpt.words is not None)
     example, spec = make_features(measured, recipe)

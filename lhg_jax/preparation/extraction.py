@@ -18,12 +18,12 @@ from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion, require_same_space
 from lhg_jax.moving_anchor import relative_to_anchor
 from lhg_jax.preparation.clip_files import ClipFiles
 from lhg_jax.preparation.stage_clock import timed
-from lhg_jax.speech.asr import RECOGNISERS
 from lhg_jax.speech.bert import shared_encoder
 from lhg_jax.speech.causal import causal_spec, extract_causal_speech
 from lhg_jax.speech.extract import extract_speech
 from lhg_jax.speech.vico_compat import SAMPLE_RATE as VICO_SAMPLE_RATE
 from lhg_jax.speech.vico_compat import vico_audio
+from lhg_jax.speech.word_options import WordOptions
 from lhg_jax.speech.words import Word, misfit, read_transcript, to_json
 from lhg_jax.util.errors import UserError, about
 
@@ -38,12 +38,12 @@ class Recipe:
     """How clips are made of files.
 
     Attributes:
-      asr: name in `speech.asr.RECOGNISERS`, for clips without a transcript.
+      words: who recognises the words of clips without a transcript, and who reads words.
       causal: features that hear no future; words only of transcripts, motion relative to a moving anchor.
       audio: `full`, or `vico_compat` for the baseline's 45 columns in place of the 39 MFCC.
     """
 
-    asr: str = "pocketsphinx"
+    words: WordOptions = WordOptions()  # noqa: RUF009 (frozen)
     audio: str = "full"
     causal: bool = False
 
@@ -61,7 +61,7 @@ class MediaJob:
         """The key changes with the recipe, the annotations and each file's name, size and date."""
         stats = [os.stat(path) for path in clip.paths()]
         stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
-        text = repr((RECIPE_VERSION, clip, recipe, stamps))
+        text = repr((RECIPE_VERSION, clip, recipe, stamps, recipe.words.stamps()))
         return cls(clip, recipe, hashlib.sha256(text.encode()).hexdigest()[:24])
 
     @property
@@ -123,7 +123,7 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
     _compare_sound(len(wave) / media.SAMPLE_RATE * FRAME_RATE, frames, notes)
     if words is None:
         with timed("recognition"):
-            words = RECOGNISERS[recipe.asr](wave)
+            words = recipe.words.recogniser()(wave)
     elif clip.transcript and (message := misfit(words, frames / FRAME_RATE)):
         notes.append(f"{clip.transcript.name}: {message}")
     wave_at = functools.partial(media.read_audio, sound)
@@ -151,17 +151,19 @@ def make_features(measured: Measured, recipe: Recipe) -> tuple[Example, FeatureS
     wave, frames, words = measured.wave, measured.frames, measured.words
     speaker, listener = measured.speaker, measured.listener
     with timed("features"):
+        encoder = shared_encoder(recipe.words.word_encoder)
         if recipe.causal:
             known = words if measured.transcribed else []
-            speech = extract_causal_speech(wave, frames, known, shared_encoder())
+            speech = extract_causal_speech(wave, frames, known, encoder)
             example = assemble(speech, relative_to_anchor(speaker), listener)
         else:
-            example = assemble(extract_speech(wave, frames, words, shared_encoder()), speaker, listener)
+            example = assemble(extract_speech(wave, frames, words, encoder), speaker, listener)
     recipe_name, columns = AUDIO[recipe.audio]
     example = example.replace(
         features=example.features.replace(mfcc=columns(measured.wave_at, frames, example.features.mfcc))
     )
-    spec = dataclasses.replace(presumed_features(example, listener.space.name), mfcc=recipe_name)
+    spec = presumed_features(example, listener.space.name)
+    spec = dataclasses.replace(spec, mfcc=recipe_name, words=encoder.name)
     return example, causal_spec(spec) if recipe.causal else spec
 
 

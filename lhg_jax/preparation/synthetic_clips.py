@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from lhg_jax.simulator.dyads import (
 from lhg_jax.simulator.examples import make_example
 from lhg_jax.speech.bert import shared_encoder
 from lhg_jax.speech.causal import PrefixEncoder, causal_spec, extract_causal_speech
+from lhg_jax.speech.word_options import WordOptions
 from lhg_jax.speech.words import to_json
 
 Listeners = Literal["varied", "constant"]
@@ -44,6 +46,7 @@ class SyntheticJob:
       listeners: `varied` people, or `constant` ones that keep the rules of `rules.py`.
       causal: with features that hear no future.
       transcribed: the words are known. For causal features each is read with all before it, which takes long.
+      word_encoder: folder of the BERT that reads them; None: the package's own.
     """
 
     seed: int
@@ -53,6 +56,7 @@ class SyntheticJob:
     listeners: Listeners = "varied"
     causal: bool = False
     transcribed: bool = True
+    word_encoder: Path | None = None
 
     @property
     def uuid(self) -> str:
@@ -67,6 +71,7 @@ class SyntheticJob:
         kind = (files, self.listeners) if files or self.listeners == "varied" else ()
         recipe: tuple[str | int, ...] = ("causal", CAUSAL_VERSION) if self.causal else ()
         recipe += () if self.transcribed else ("no words",)
+        recipe += tuple(map(str, WordOptions(word_encoder=self.word_encoder).stamps()))
         description = (RECIPE_VERSION, self.seed, self.index, DyadParams(), *kind, *recipe)
         return hashlib.sha256(repr(description).encode()).hexdigest()[:24]
 
@@ -93,10 +98,10 @@ class SyntheticJob:
             transcript=to_json(dyad.words),
         )
         with timed("features"):
-            if not self.causal:
-                return make_example(dyad, shared_encoder()), info
-            example = make_causal_example(dyad, shared_encoder())
-        spec = causal_spec(presumed_features(example, info.space))
+            encoder = shared_encoder(self.word_encoder)
+            example = (make_causal_example if self.causal else make_example)(dyad, encoder)
+        spec = dataclasses.replace(presumed_features(example, info.space), words=encoder.name)
+        spec = causal_spec(spec) if self.causal else spec
         return example, dataclasses.replace(info, features=spec_to_json(spec))
 
 

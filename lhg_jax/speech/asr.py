@@ -1,137 +1,90 @@
-"""Speech recognition: a waveform to words with times, by PocketSphinx and the US English model in its wheel.
+"""Speech recognisers by name: each turns a waveform into words with times.
 
-Long recordings go through in utterances that the voice activity detector cuts out, so that memory does not
-grow with them and progress can be shown. The words are a rough transcript: give a transcript file if there is
-one.
+A recogniser is chosen by `recogniser`, which checks what it is given before anything slow begins. What it
+needs beyond that (packages, models) is loaded by its first recording.
 """
 
-import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int16
+from jaxtyping import Float
 
-from lhg_jax.speech.log_mel import SAMPLE_RATE
-from lhg_jax.speech.words import Word
-from lhg_jax.util.errors import MissingExtraError
+from lhg_jax.speech.cues import Word
+from lhg_jax.util.errors import UserError
+from lhg_jax.util.registry import require_known
 
-Progress = Callable[[float], None]
-
-FRAME_S = 0.01  # of PocketSphinx
-SILENCE_RMS = 10 ** (-60 / 20)  # a recording with no 30 ms louder than this holds no speech
-PEAK = 0.5  # level to which recordings are brought
-MAX_GAIN = 10 ** (30 / 20)  # so that the background of a quiet recording does not become loud
-MAX_UTTERANCE_S = 15.0
-PAUSE_S = 1.0  # speech after a shorter pause belongs to the same utterance
-MARGIN_S = 0.2  # kept around speech: the detector is late at soft consonants
+Progress = Callable[[float], None]  # is given the fraction done, in [0, 1]
 
 
-def recognise(wave: Float[np.ndarray, "samples"], on_progress: Progress | None = None) -> list[Word]:
-    """Words of a recording, in order, lower case; an empty list where nobody speaks.
+@runtime_checkable
+class Recogniser(Protocol):
+    """Words of a recording, in order; an empty list where nobody speaks."""
+
+    def __call__(self, wave: Float[np.ndarray, "samples"], on_progress: Progress | None = None) -> list[Word]:
+        """`wave` is 16 kHz mono in [-1, 1], of any level."""
+        ...
+
+
+def recogniser(name: str, model: Path | None = None, language: str | None = None) -> Recogniser:
+    """A recogniser of `RECOGNISERS`.
 
     Args:
-      wave: 16 kHz mono in [-1, 1], any level.
-      on_progress: called with the fraction done, in [0, 1], after each utterance.
+      name: by which the command line knows it.
+      model: folder of its model, for those that bring none.
+      language: code of the language that is spoken, e.g. `en`; None: found out, where it can be.
 
     Raises:
-      MissingExtraError: PocketSphinx is not installed.
+      UserError: an unknown name, a folder that is no model of that kind, or options that it has no use for.
     """
-    try:
-        import pocketsphinx
-    except ImportError:
-        raise MissingExtraError("speech recognition (PocketSphinx)", "pipeline") from None
-    pcm = _levelled(wave)
-    words: list[Word] = []
-    decoder = None
-    for start, end in _utterances(pcm, pocketsphinx):
-        if decoder is None:  # 0.2 s; silence needs none
-            # 30000 active states by default: 5000 are as accurate on our test speech and a sixth faster.
-            decoder = pocketsphinx.Decoder(samprate=SAMPLE_RATE, maxhmmpf=5000, loglevel="FATAL")
-        words += _decode(decoder, pcm[start:end], start / SAMPLE_RATE)
-        if on_progress is not None:
-            on_progress(end / len(pcm))
-    if on_progress is not None:
-        on_progress(1.0)
-    return words
+    require_known("recogniser", name, RECOGNISERS)
+    return RECOGNISERS[name](model, language)
 
 
 def no_words(wave: Float[np.ndarray, "samples"], on_progress: Progress | None = None) -> list[Word]:
-    """Recognises nothing: for speech that is not English, say."""
+    """Recognises nothing: the listener goes by the sound alone."""
     if on_progress is not None:
         on_progress(1.0)
     return []
 
 
-# Recognisers by the name that the command line gives them; all have the signature of `recognise`.
-RECOGNISERS: dict[str, Callable[..., list[Word]]] = {
-    "pocketsphinx": recognise,
-    "none": no_words,
-}
+def english(wave: Float[np.ndarray, "samples"], on_progress: Progress | None = None) -> list[Word]:
+    """PocketSphinx's words (`sphinx.recognise`)."""
+    from lhg_jax.speech.sphinx import recognise  # with JAX, which takes seconds to import
+
+    return recognise(wave, on_progress)
 
 
-def _levelled(wave: Float[np.ndarray, "samples"]) -> Int16[np.ndarray, "samples"]:
-    """16-bit samples at a good level; all zeros where the recording is silent throughout."""
-    block = round(0.03 * SAMPLE_RATE)
-    blocks = wave[: len(wave) // block * block].reshape(-1, block)
-    rms = np.sqrt(np.einsum("bn,bn->b", blocks, blocks) / block)  # no copy of a long recording
-    if rms.max(initial=0) < SILENCE_RMS:
-        return np.zeros(len(wave), np.int16)
-    gain = min(MAX_GAIN, PEAK / max(wave.max(), -wave.min()))
-    return (wave * np.float32(gain * 32767)).astype(np.int16)
-
-
-def _utterances(pcm: Int16[np.ndarray, "samples"], pocketsphinx: Any) -> Iterator[tuple[int, int]]:
-    """Start and end samples of stretches with speech, at most 15 s each, in order."""
-    margin, longest = round(MARGIN_S * SAMPLE_RATE), round(MAX_UTTERANCE_S * SAMPLE_RATE)
-    utterances: list[tuple[int, int]] = []
-    for start, end in _speech(pcm, pocketsphinx):
-        start, end = max(0, start - margin), min(len(pcm), end + margin)
-        if utterances and start - utterances[-1][1] < PAUSE_S * SAMPLE_RATE:
-            start = utterances.pop()[0]
-        utterances.append((start, end))
-    for start, end in utterances:
-        while end - start > longest:
-            cut = _quietest(pcm, start + longest // 2, start + longest)
-            yield start, cut
-            start = cut
-        yield start, end
-
-
-def _speech(pcm: Int16[np.ndarray, "samples"], pocketsphinx: Any) -> Iterator[tuple[int, int]]:
-    """Start and end samples of what the voice activity detector takes for speech."""
-    detector = pocketsphinx.Endpointer(sample_rate=SAMPLE_RATE)
-    size = detector.frame_bytes // 2
-    speaking = False
-    for first in range(0, len(pcm), size):
-        frame = pcm[first : first + size].tobytes()
-        listen = detector.process if first + size < len(pcm) else detector.end_stream
-        listen(frame)
-        if speaking and not detector.in_speech:
-            yield round(detector.speech_start * SAMPLE_RATE), round(detector.speech_end * SAMPLE_RATE)
-        speaking = detector.in_speech
-
-
-def _quietest(pcm: Int16[np.ndarray, "samples"], start: int, end: int) -> int:
-    """The middle of the quietest 0.2 s between two samples: a place to cut."""
-    width = round(0.2 * SAMPLE_RATE)
-    energy = np.concatenate([[0.0], np.cumsum(pcm[start:end].astype(np.float64) ** 2)])
-    return start + int(np.argmin(energy[width:] - energy[:-width])) + width // 2
-
-
-def _decode(decoder: Any, pcm: Int16[np.ndarray, "samples"], start_s: float) -> list[Word]:
-    """Words of one utterance that begins at `start_s`."""
-    decoder.start_utt()
-    decoder.process_raw(pcm.tobytes(), full_utt=True)
-    decoder.end_utt()
-    if decoder.hyp() is None:
-        return []
-    return [
-        Word(
-            re.sub(r"\(\d+\)$", "", segment.word),  # read(2): its second pronunciation
-            start_s + segment.start_frame * FRAME_S,
-            start_s + (segment.end_frame + 1) * FRAME_S,
+def _pocketsphinx(model: Path | None, language: str | None) -> Recogniser:
+    _refuse_model(model, "pocketsphinx")
+    if language not in (None, "en"):
+        raise UserError(
+            f"--language {language}: PocketSphinx hears English only (take --asr whisper, or a transcript)"
         )
-        for segment in decoder.seg()
-        if segment.word[0] not in "<[+"  # <s>, <sil>, [NOISE], ++BREATH++
-    ]
+    return english
+
+
+def _whisper(model: Path | None, language: str | None) -> Recogniser:
+    from lhg_jax.speech.whisper import WhisperRecogniser
+
+    if model is None:
+        raise UserError("--asr whisper: needs --asr-model DIR, the folder of a faster-whisper model")
+    return WhisperRecogniser(model, language)
+
+
+def _none(model: Path | None, language: str | None) -> Recogniser:
+    _refuse_model(model, "none")
+    return no_words
+
+
+def _refuse_model(model: Path | None, name: str) -> None:
+    if model is not None:
+        raise UserError(f"--asr-model {model}: is for --asr whisper, not for --asr {name}")
+
+
+RECOGNISERS: dict[str, Callable[[Path | None, str | None], Recogniser]] = {
+    "pocketsphinx": _pocketsphinx,
+    "whisper": _whisper,
+    "none": _none,
+}

@@ -15,6 +15,7 @@ from lhg_jax.contract import FeatureSpec
 from lhg_jax.speech.bert_files import (
     ACTIVATIONS,
     BertConfig,
+    fingerprint,
     load_tokenizer,
     load_weights,
     minilm_folder,
@@ -113,7 +114,7 @@ class BertEncoder:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder (give a Hugging Face BERT folder)")
         config = read_config(folder / "config.json")
-        name = FeatureSpec.words if path is None else folder.name
+        name = FeatureSpec.words if path is None else fingerprint(folder, config)
         return cls(config, load_weights(folder / "model.safetensors", config), load_tokenizer(folder), name)
 
     @property
@@ -175,6 +176,6 @@ class BertEncoder:
 
 
 @functools.cache
-def shared_encoder() -> BertEncoder:
-    """The encoder of `BertEncoder.load()`, loaded once in a process."""
-    return BertEncoder.load()
+def shared_encoder(folder: Path | None = None) -> BertEncoder:
+    """The encoder of `BertEncoder.load(folder)`, loaded once in a process."""
+    return BertEncoder.load(folder)

@@ -6,6 +6,7 @@ Nothing is ever fetched. The tokenizer is that of the `tokenizers` package, whic
 
 import dataclasses
 import functools
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -177,6 +178,16 @@ def load_tokenizer(folder: Path) -> Any:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+def fingerprint(folder: Path, config: BertConfig) -> str:
+    """Names a BERT by its size and a hash of weights and tokenizer, wherever its folder lies."""
+    found = hashlib.sha256()
+    tokenizer = folder / "tokenizer.json"
+    for path in (folder / "model.safetensors", tokenizer if tokenizer.exists() else folder / "vocab.txt"):
+        with open(path, "rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return f"bert-{config.num_hidden_layers}x{config.hidden_size}/{found.hexdigest()[:12]}"
 
 
 def minilm_folder() -> Path:

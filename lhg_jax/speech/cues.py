@@ -2,6 +2,13 @@
 
 import dataclasses
 import math
+import re
+import unicodedata
+
+# Kana and Han characters, as in the blocks of Unicode's names.
+_UNSPACED = re.compile(
+    "[\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
+)
 
 
 class TranscriptError(Exception):
@@ -33,8 +40,13 @@ class Cue:
         return cls(text, start_s, end_s)
 
     def words(self) -> list[Word]:
-        """Its words; each takes a part of the time in proportion to its letters and digits."""
-        texts = [text for text in self.text.split() if letters(text)]
+        """Its words; each takes a part of the time in proportion to its letters and digits.
+
+        They are in Unicode's form NFKC: one way to write a letter, whatever the file had. Chinese and
+        Japanese have no spaces; there every character is a word, as recognisers and BERT have it, too.
+        """
+        spaced = _UNSPACED.sub(r" \g<0> ", unicodedata.normalize("NFKC", self.text))
+        texts = [text for text in spaced.split() if letters(text)]
         total, time_s, done = sum(map(letters, texts)), self.end_s - self.start_s, 0
         found = []
         for text in texts:

@@ -6,9 +6,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from lhg_jax.speech.asr import recognise
 from lhg_jax.speech.log_mel import log_mel
 from lhg_jax.speech.mfcc import mfcc_of_log_mel
+from lhg_jax.speech.sphinx import recognise
 from lhg_jax.speech.words import Word, frame_words
 
 
@@ -39,7 +39,7 @@ def extract_speech(
     Args:
       wave: 16 kHz mono in [-1, 1], cut or filled up with zeros to the length of the clip.
       frames: T, at least 1.
-      words: of `words.read_transcript`; [] where nothing is said; None recognises them (`asr.recognise`).
+      words: of `words.read_transcript`; [] where nothing is said; None recognises them (`sphinx.recognise`).
         All of them are read by the encoder, for context, also those after the end of the clip.
       encoder: e.g. `BertEncoder.load()`.
 

@@ -7,7 +7,7 @@ from typing import Any
 from lhg_jax.util.errors import UserError
 
 
-def require_known(kind: str, name: str, table: Mapping[str, str]) -> None:
+def require_known(kind: str, name: str, table: Mapping[str, object]) -> None:
     """Raises `UserError` listing what `table` has if `name` is not in it; `kind` is for the message."""
     if name not in table:
         raise UserError(f"unknown {kind} {name!r} (known: {', '.join(table)})")

@@ -11,6 +11,7 @@ from lhg_jax.motion import LANDMARK, Motion, save_motion
 from lhg_jax.preparation import extraction
 from lhg_jax.preparation.clip_files import LeftOut
 from lhg_jax.preparation.folder import read_folder
+from lhg_jax.speech.word_options import WordOptions
 from lhg_jax.util.errors import UserError
 
 
@@ -106,7 +107,7 @@ def test_coefficients_follow_the_frame_rate_of_the_video(tmp_path, monkeypatch):
         save_motion(tmp_path / "motion" / f"a.{who}.npz", Motion(LANDMARK, ramp))
     write_sound(tmp_path / "a.wav", 30)
     (clip,) = read_folder(tmp_path, "train", tmp_path / "motion").clips
-    example, info = extraction.extract(clip, extraction.Recipe(asr="none"))
+    example, info = extraction.extract(clip, extraction.Recipe(WordOptions(asr="none")))
     expected = np.clip((np.arange(30) + 0.5) / 30, 0.02, 0.98)
     np.testing.assert_allclose(example.listener_motion[:, 0], expected, atol=1e-5)
     assert "25.00 frames/s, resampled to 30" in info.notes
@@ -118,4 +119,4 @@ def test_coefficients_follow_the_frame_rate_of_the_video(tmp_path, monkeypatch):
         write_coefficients(tmp_path / "motion" / f"b.{who}.mat", FRAMES)
     _, clip = read_folder(tmp_path, "train", tmp_path / "motion").clips
     with pytest.raises(UserError, match="33 rows, but the video has 25 frames"):
-        extraction.extract(clip, extraction.Recipe(asr="none"))
+        extraction.extract(clip, extraction.Recipe(WordOptions(asr="none")))

@@ -57,6 +57,11 @@ def test_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys):
 
 
 class NoWords:
+    name = "no words"
+
+    def __init__(self, folder=None):
+        """As `shared_encoder` is called."""
+
     def prefix_vectors(self, words):
         return np.zeros((len(words) + 1, 3), np.float32)
 
