@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax.face_model import action
+from lhg_jax.live.speaking import Speaking
 from lhg_jax.motion import FRAME_RATE, LANDMARK
 
 BREATH_HZ = 0.25  # 15 breaths a minute, adults at rest
@@ -15,7 +16,7 @@ BREATH_PITCH, BREATH_RISE = np.deg2rad(0.25), 0.006  # rad; interocular distance
 BLINKS_PER_MIN = 17.0  # at rest (Bentivoglio et al. 1997)
 BLINK_SPREAD = 0.6  # standard deviation of the logarithm of the time between two
 BLINK_S = 0.27
-SILENT_DB, SILENT_S = -45.0, 0.6  # relative to the running loudness; so long without more is silence
+SILENT_S = 0.6  # so long without speech is silence
 MOUTH_S = 0.3  # in which the mouth shuts
 DRIFT_S = 10.0  # over which a pose is held against the portrait's
 DEAD_BAND = np.array([*np.deg2rad([4.0, 4.0, 3.0]), 0.12, 0.12, 0.05])  # angles, translation, log scale
@@ -32,7 +33,7 @@ class Idle:
         self._frame = 0
         self._blink_at = self._next_blink(0.0)
         self._drift = np.zeros(len(POSE))
-        self._silent_s, self._shut = 0.0, 0.0
+        self._speaking, self._silent_s, self._shut = Speaking(), 0.0, 0.0
 
     def __call__(self, motion: Float[np.ndarray, "70"], level_db: float) -> Float[np.ndarray, "70"]:
         """The motion to draw. `level_db` is how loud the speaker is, relative to the running loudness."""
@@ -55,7 +56,7 @@ class Idle:
 
     def _shut_mouth(self, values: Float[np.ndarray, "70"], level_db: float) -> None:
         """In silence nothing opens the jaw: who listens to nobody does not speak."""
-        self._silent_s = 0.0 if level_db > SILENT_DB else self._silent_s + 1 / FRAME_RATE
+        self._silent_s = 0.0 if self._speaking(level_db) else self._silent_s + 1 / FRAME_RATE
         step = 1 / (MOUTH_S * FRAME_RATE)
         self._shut = float(np.clip(self._shut + (step if self._silent_s > SILENT_S else -step), 0, 1))
         _raise(values, self._rest, "jaw_open", lambda open_: open_ - self._shut * max(open_, 0.0))

@@ -7,6 +7,7 @@ faster-whisper) cuts out music, noise and silence, in which Whisper alone would 
 import dataclasses
 import functools
 import importlib.util
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,10 @@ class WhisperRecogniser:
 @functools.lru_cache(maxsize=1)
 def _load(folder: Path) -> Any:
     """The model, on the CPU: a GPU is JAX's. Its numbers are of the type that they were saved in."""
+    import ctranslate2
     from faster_whisper import WhisperModel
 
+    ctranslate2.set_log_level(logging.ERROR)  # it warns where a CPU computes float16 as float32
     try:
         return WhisperModel(str(folder), device="cpu", compute_type="default", local_files_only=True)
     except (RuntimeError, ValueError) as error:

@@ -46,6 +46,7 @@ def test_the_mouth_shuts_in_silence_only():
     motion = rest.copy()
     motion[EXP] += 0.6 * action("jaw_open").astype(np.float32)
     idle = Idle(rest, seed=0)
+    live(idle, motion, 0.3, SILENT)  # speech stands out from something
     assert held(live(idle, motion, 1, LOUD)[-1], rest, "jaw_open") > 0.55
     assert abs(held(live(idle, motion, 2, SILENT)[-1], rest, "jaw_open")) < 0.02
     assert held(live(idle, motion, 1, LOUD)[-1], rest, "jaw_open") > 0.55

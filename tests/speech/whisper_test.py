@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sounds import UNDER, at_level, music, noise
 
 from lhg_jax.media import read_audio
 from lhg_jax.speech.asr import recogniser
@@ -33,21 +34,12 @@ def talk(shared):
     return read_audio(shared / "data" / "real" / "speech_a.wav")
 
 
-def chord(seconds, seed=0):
-    """Music: a few notes with overtones, a new chord every half second, at -20 dBFS."""
-    rng, t = np.random.default_rng(seed), np.arange(round(16000 * seconds)) / 16000
-    hz = 220 * 2 ** (rng.integers(0, 24, (len(t) // 8000 + 1, 3)) / 12)
-    wave = sum(np.sin(2 * np.pi * k * hz.repeat(8000, axis=0)[: len(t)].T * t) / k for k in range(1, 5))
-    wave = wave.sum(axis=0) * np.exp(-3 * (t % 0.5))
-    return (0.1 * wave / np.sqrt((wave**2).mean())).astype(np.float32)
-
-
 @pytest.mark.slow
 def test_words_and_times(model, talk):
     fractions = []
     words = WhisperRecogniser(model)(talk, fractions.append)
     heard = " ".join(word.text for word in words).lower()
-    assert heard.startswith("holidays are a time of celebrating with loved ones")
+    assert "holidays are a time of celebrating with loved ones" in heard
     assert all(0 <= word.start_s <= word.end_s <= len(talk) / 16000 + 0.1 for word in words)
     assert all(a.start_s <= b.start_s for a, b in itertools.pairwise(words))
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
@@ -59,16 +51,20 @@ def test_words_and_times(model, talk):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["silence", "noise", "hum", "music"])
-def test_where_nobody_speaks_there_are_no_words(model, kind):
-    t, rng = np.arange(5 * 16000) / 16000, np.random.default_rng(1)
-    sounds = {
-        "silence": np.zeros(len(t)),
-        "noise": 0.05 * rng.normal(size=len(t)),
-        "hum": 0.1 * np.sin(2 * np.pi * 50 * t),
-        "music": chord(5),
-    }
-    assert WhisperRecogniser(model)(sounds[kind].astype(np.float32)) == []
+@pytest.mark.parametrize("sound", [music(5), noise(5), np.zeros(80000, np.float32)])
+def test_where_nobody_speaks_there_are_no_words(model, sound):
+    assert WhisperRecogniser(model)(sound) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("under", UNDER.values())
+def test_words_above_music_and_noise(model, talk, under):
+    """Ten decibels above, most words are those of the clean recording."""
+    clean, mixed = (
+        [word.text.lower() for word in WhisperRecogniser(model)(wave)]
+        for wave in (talk, at_level(talk, -20) + at_level(under(len(talk) / 16000), -30))
+    )
+    assert word_errors(mixed, clean) < 0.35 * len(clean)
 
 
 @pytest.mark.slow
