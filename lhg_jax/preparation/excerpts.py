@@ -87,7 +87,7 @@ class ExcerptJob:
         """The key changes with the recipe, the annotations and each file's name, size and date."""
         stats = [os.stat(path) for path in excerpt.paths()]
         stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
-        text = repr((RECIPE_VERSION, excerpt, recipe, stamps))
+        text = repr((RECIPE_VERSION, excerpt, recipe, stamps, recipe.words.stamps()))
         return cls(excerpt, recipe, hashlib.sha256(text.encode()).hexdigest()[:24])
 
     @property
