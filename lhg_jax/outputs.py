@@ -20,6 +20,24 @@ def require_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
         require_writable(path)
 
 
+def require_unread(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raises `UserError` for an output that is a file which something else reads."""
+    read = {identity: path for path in inputs if (identity := _identity(path))}
+    for path in outputs:
+        source = read.get(_identity(path))
+        if source is not None:
+            raise UserError(f"{path}: is an input of another row ({source}), which would be lost")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What the system knows a file by, whatever its names; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def require_distinct(outputs: Iterable[Path]) -> None:
     """Raises `UserError` for a file that is to be written twice."""
     seen: set[str] = set()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from lhg_jax.speech.word_options import WordOptions
 from lhg_jax.util.cli import UNSET, Group, Maybe, parse
 from lhg_jax.util.errors import UserError, run_cli
+from lhg_jax.util.lock import locked
 from lhg_jax.util.progress import console
 from lhg_jax.util.workers import available_cores
 
@@ -80,9 +81,11 @@ class Options:
 
 
 def prepare(options: Options) -> None:
-    """Makes the clips that are missing, then the data set. Raises `UserError` for options without sense."""
-    from lhg_jax.preparation import clip_jobs, dataset, report
-    from lhg_jax.preparation.clip_files import LeftOut
+    """Makes the clips that are missing, then the data set.
+
+    Raises `UserError` for options without sense, and where another process prepares the same folder.
+    """
+    from lhg_jax.preparation import dataset, report
 
     plan = make_plan(options)
     clips = options.out / CLIPS
@@ -95,6 +98,15 @@ def prepare(options: Options) -> None:
         clips.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{options.out}: cannot be created ({error.strerror})") from error
+    with locked(clips, "--out"):
+        _make(options, plan, clips)
+
+
+def _make(options: Options, plan: "Plan", clips: Path) -> None:
+    """Makes clips in their folder, then the data set of them."""
+    from lhg_jax.preparation import clip_jobs, dataset, report
+    from lhg_jax.preparation.clip_files import LeftOut
+
     dataset.reuse_clips(options.out, plan.jobs, clips)
     if options.runner:
         clip_jobs.make_clips_on_beam(plan.jobs, clips, options.runner, options.runner_options)

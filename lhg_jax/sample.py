@@ -150,14 +150,16 @@ def check(options: Options) -> None:
 def requests(options: Options) -> list["Request"]:
     """The clips to make: one, those of a batch, or the demo."""
     from lhg_jax.demo import demo_request
-    from lhg_jax.pipeline.request import Request
+    from lhg_jax.pipeline.request import Request, check_rows
 
     if options.batch:
         rows = read_batch(options.batch)
         if options.side_by_side and not all("speaker" in row for row in rows):
             raise UserError(f"{options.batch}: --side-by-side needs a speaker in every row")
         outputs = [output_names(row["output"], options.side_by_side) for row in rows]
-        return [Request(**row | own, preview=options.preview) for row, own in zip(rows, outputs, strict=True)]
+        todo = [Request(**row | own, preview=options.preview) for row, own in zip(rows, outputs, strict=True)]
+        check_rows(todo, options.draw.samples)
+        return todo
     motions: dict[str, Any] = {"save_motion": options.save_motion, "export_motion": options.export_motion}
     if not options.listener:
         demo = dataclasses.replace(demo_request(options.output or Path("out/demo.mp4")), **motions)

@@ -1,16 +1,19 @@
 """What a command is asked for: one clip, by the names of its files."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from lhg_jax.draw_options import DrawOptions
 from lhg_jax.live_link import write_live_link
 from lhg_jax.media import VIDEO_SUFFIXES
 from lhg_jax.motion import save_motion
-from lhg_jax.outputs import require_outputs, require_suffix
+from lhg_jax.outputs import require_outputs, require_suffix, require_unread
 from lhg_jax.pipeline.core import Pipeline
 from lhg_jax.pipeline.edit import MotionEdit
 from lhg_jax.pipeline.listening import Listening
+
+INPUTS = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Request:
         name = self.output.stem
         pictures = [self.output.with_name(f"{name}_frame{i}.png") for i in range(1, self.preview + 1)]
         return pictures or [self.final]
+
+    def named(self, names: Sequence[str] = INPUTS) -> list[Path]:
+        """The inputs of these names that there are."""
+        return [path for name in names if (path := getattr(self, name)) is not None]
 
     def numbered(self, samples: int) -> "list[Request]":
         """A request for each listener, with files NAME_1, NAME_2 ...; a single one stays as it is."""
@@ -117,6 +124,17 @@ def check_files(request: Request) -> None:
     exports = [request.export_motion] if request.export_motion else []
     for path in exports:
         require_suffix(path, (".csv",), "motion for animators")
-    names = ("speaker", "listener", "audio", "transcript", "speaker_motion", "motion")
-    inputs = [getattr(request, name) for name in names]
-    require_outputs(drawn + motions + exports, [path for path in inputs if path])
+    require_outputs(drawn + motions + exports, request.named())
+
+
+def check_rows(requests: Sequence[Request], samples: int) -> None:
+    """Raises `UserError` where a row of a batch would overwrite a file that another row reads.
+
+    The video that a row is for is not made again where it exists; what it leaves beside that is. A motion
+    that one row saves may be what another draws.
+    """
+    made = [one for request in requests for one in request.numbered(samples)]
+    alone = [one.output for one in made if one.side_by_side]
+    motions = [one.save_motion for one in made if one.save_motion]
+    for outputs, names in ((alone, INPUTS), (motions, INPUTS[:-1])):
+        require_unread(outputs, [path for request in requests for path in request.named(names)])

@@ -1,7 +1,6 @@
 """Words of SubRip and WebVTT captions, also of those that speech recognisers write line upon line."""
 
 import dataclasses
-import html
 import itertools
 import re
 from collections.abc import Iterator
@@ -105,7 +104,7 @@ def _cues(caption: Caption, carried: int) -> Iterator[Cue]:
 
 
 def _plain(line: str) -> str:
-    return html.unescape(_TAG.sub("", line)).strip()
+    return _TAG.sub("", line).strip()
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str | None) -> float:

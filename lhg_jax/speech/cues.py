@@ -1,6 +1,7 @@
 """A stretch of a transcript: some words and when they are said."""
 
 import dataclasses
+import html
 import math
 import re
 import unicodedata
@@ -42,11 +43,13 @@ class Cue:
     def words(self) -> list[Word]:
         """Its words; each takes a part of the time in proportion to its letters and digits.
 
-        They are in Unicode's form NFKC: one way to write a letter, whatever the file had. Chinese and
-        Japanese have no spaces; there every character is a word, as recognisers and BERT have it, too.
+        `&amp;` and the like become what they mean, in files of all kinds; twice, because YouTube
+        writes `&amp;#39;`. Words are in Unicode's form NFKC: one way to write a letter, whatever the file
+        had. Chinese and Japanese have no spaces; there every character is a word, as recognisers and BERT
+        have it, too.
         """
-        spaced = _UNSPACED.sub(r" \g<0> ", unicodedata.normalize("NFKC", self.text))
-        texts = [text for text in spaced.split() if letters(text)]
+        plain = unicodedata.normalize("NFKC", html.unescape(html.unescape(self.text)))
+        texts = [text for text in _UNSPACED.sub(r" \g<0> ", plain).split() if letters(text)]
         total, time_s, done = sum(map(letters, texts)), self.end_s - self.start_s, 0
         found = []
         for text in texts:

@@ -1,6 +1,7 @@
 """The JSON of speech recognisers that is no plain list of words, brought into that form.
 
-Whisper.cpp (`-oj`), Vosk, YouTube's json3 captions, Deepgram, Amazon Transcribe; by their keys.
+Whisper.cpp (`-oj`), Vosk, YouTube's json3 captions, Deepgram, Amazon Transcribe, transformers of Hugging
+Face; by their keys.
 """
 
 import itertools
@@ -49,6 +50,11 @@ def _youtube(events: Any) -> Entries:
     return found
 
 
+def _chunks(chunks: Any) -> Entries:
+    """Words or phrases with a pair of times, the last of which may be open."""
+    return [_entry(item["text"], *item["timestamp"]) for item in chunks]
+
+
 def _results(results: Any) -> Entries:
     """Deepgram's first channel, or Amazon's items, of which signs have no times."""
     if "channels" in results:
@@ -60,7 +66,7 @@ def _results(results: Any) -> Entries:
     ]
 
 
-def _entry(text: str, start: float, end: float) -> dict[str, Any]:
+def _entry(text: str, start: float, end: float | None) -> dict[str, Any]:
     return {"text": text, "start": start, "end": end}
 
 
@@ -69,4 +75,5 @@ FORMS: dict[str, Callable[[Any], Entries]] = {
     "result": _vosk,
     "events": _youtube,
     "results": _results,
+    "chunks": _chunks,
 }

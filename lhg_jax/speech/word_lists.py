@@ -37,13 +37,26 @@ def parse_json(text: str) -> Iterator[Cue]:
 
 
 def _listed(content: dict[str, Any]) -> Any:
-    """The list of words or segments in an object of JSON; None where there is none."""
-    if "segments" in content or "words" in content:
-        return content.get("segments", content.get("words"))
+    """The list of words or segments in an object of JSON; None where there is none.
+
+    OpenAI's service puts words beside segments that have none.
+    """
+    segments = content.get("segments")
+    lists = [content[key] for key in ("words", "word_segments") if content.get(key)]
+    if lists and not _have_words(segments):
+        return lists[0]
+    if segments is not None:
+        return segments
+    if "words" in content:
+        return content["words"]
     try:
         return plain_entries(content)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise TranscriptError(f"not what a recogniser writes ({type(error).__name__}: {error})") from None
+
+
+def _have_words(segments: Any) -> bool:
+    return isinstance(segments, list) and any(isinstance(one, dict) and one.get("words") for one in segments)
 
 
 def _bounds(segment: dict[str, Any]) -> tuple[float | None, float | None]:
@@ -51,13 +64,14 @@ def _bounds(segment: dict[str, Any]) -> tuple[float | None, float | None]:
 
 
 def _time(value: Any) -> float | None:
-    """A time, or None where there is none. Raises for what is no number."""
-    if value is None:
+    """A time, or None where there is none (null, empty, NaN). Raises for what is no number."""
+    if value is None or value == "":
         return None
     try:
-        return float(value)
+        time_s = float(value)
     except OverflowError:
         return math.inf
+    return None if math.isnan(time_s) else time_s
 
 
 def _placed(entries: list[tuple[Any, str]], low_s: float | None, high_s: float | None) -> Iterator[Cue]:
@@ -93,6 +107,9 @@ def _between(texts: list[tuple[str, str]], low_s: float | None, high_s: float | 
 def _parts(entry: Any, where: str) -> tuple[str, float | None, float | None]:
     try:
         text = entry.get("word") or entry.get("text") or ""
-        return str(text), _time(entry.get("start")), _time(entry.get("end"))
+        start_s, end_s, length_s = (_time(entry.get(key)) for key in ("start", "end", "duration"))
+        if end_s is None and start_s is not None and length_s is not None:  # captions that YouTube lists
+            end_s = start_s + length_s
+        return str(text), start_s, end_s
     except (AttributeError, TypeError, ValueError):
         raise TranscriptError(f"{where}: want {WANTED}") from None

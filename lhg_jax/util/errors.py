@@ -1,6 +1,7 @@
 """Errors that a user can act on, and the one place that turns them into a line and an exit code."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -61,12 +62,23 @@ def run_cli(main: Callable[[], None]) -> None:
     except BrokenPipeError:  # `| head` has read enough; Python would complain once more while it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except Exception:
-        message = device_error()
+    except Exception as error:
+        message = disk_error(error) or device_error()
         if message is None:
             raise
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+def disk_error(error: BaseException | None) -> str | None:
+    """That the disk is full, where that is behind an exception: libraries raise what they like."""
+    while error is not None:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if os.strerror(number) in str(error):
+                where = getattr(error, "filename", None) or "the disk"
+                return f"{where}: cannot be written ({os.strerror(number)})"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def device_error() -> str | None:

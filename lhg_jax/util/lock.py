@@ -11,11 +11,12 @@ NAME = ".lock"
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, option: str = "--workdir") -> Iterator[None]:
     """Keeps other processes out while the body runs; the system lets go of it however the process ends.
 
-    The folder is made if need be. Raises `UserError` where another process is in it, or where nothing can be
-    written. On file systems without locks, and on Windows, nobody is kept out.
+    The folder is made if need be. Raises `UserError`, which names the option for another folder, where
+    another process is in it, or where nothing can be written. On file systems without locks, and on Windows,
+    nobody is kept out.
     """
     try:
         import fcntl
@@ -34,7 +35,7 @@ def locked(folder: Path) -> Iterator[None]:
             file.seek(0)
             owner = file.read().strip() or "another process"
             raise UserError(
-                f"{folder}: in use by {owner} (wait for its end, or choose another --workdir)"
+                f"{folder}: in use by {owner} (wait for its end, or choose another {option})"
             ) from None
         except OSError:  # a network file system without locks
             yield

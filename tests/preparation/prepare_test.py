@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from prepare_helpers import run
 
+from lhg_jax import prepare
 from lhg_jax.data.records import open_source
 from lhg_jax.features import mel_steps
 from lhg_jax.moving_anchor import relative_to_anchor
 from lhg_jax.preparation import synthetic_clips
 from lhg_jax.preparation.synthetic_clips import SyntheticJob, make_causal_example
 from lhg_jax.simulator.dyads import split_seed, synthesise, synthesise_varied
+from lhg_jax.util.lock import locked
 
 
 def test_prepared_clips_are_the_simulators_and_are_made_once(tmp_path, monkeypatch):
@@ -54,6 +56,13 @@ def test_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(monkeypatch, "--hours", "0.01", "--out", tmp_path / "file" / "new")
     assert "cannot be created" in capsys.readouterr().err
+
+
+def test_one_process_at_a_time_prepares_a_folder(tmp_path, monkeypatch, capsys):
+    with locked(tmp_path / "new" / prepare.CLIPS), pytest.raises(SystemExit) as exit_info:
+        run(monkeypatch, "--hours", "0.01", "--out", tmp_path / "new")
+    assert exit_info.value.code == 2
+    assert "in use by process" in (message := capsys.readouterr().err) and "another --out" in message
 
 
 class NoWords:

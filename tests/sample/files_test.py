@@ -11,12 +11,13 @@ import skimage.data
 import skimage.io
 from sample_helpers import run, voice, write_clip
 
-from lhg_jax import media
+from lhg_jax import media, sample
 from lhg_jax.motion import LANDMARK, Motion, save_motion
 from lhg_jax.pipeline import core, extraction, request
 from lhg_jax.pipeline.source import FileSource
 from lhg_jax.pipeline.stages import CallbackStages
 from lhg_jax.speech.asr import no_words
+from lhg_jax.util.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,25 @@ def test_bad_outputs(folder, tmp_path, monkeypatch, capsys, nothing_is_made, spe
         run(monkeypatch, "--speaker", speaker, "--listener", "face.png", *options)
     assert exit_info.value.code == 2 and words in capsys.readouterr().err
     assert {path.name: path.stat().st_size for path in (tmp_path / "clips").iterdir()} == before
+
+
+def test_a_row_does_not_overwrite_what_another_reads(tmp_path):
+    """Neither with the listener beside a pair, nor with a motion; but rows may draw what others save."""
+    for name in ("a_listener.mp4", "a.mp4", "b.mp4", "f.png", "m.npz"):
+        (tmp_path / name).touch()
+
+    def todo(text, **options):
+        (tmp_path / "pairs.csv").write_text(text)
+        return sample.requests(sample.Options(batch=tmp_path / "pairs.csv", **options))
+
+    pairs = "speaker,listener,output\nb.mp4,f.png,a.mp4\na_listener.mp4,f.png,c.mp4\n"
+    assert len(todo(pairs)) == 2
+    with pytest.raises(UserError, match=r"a_listener\.mp4: is an input of another row"):
+        todo(pairs, side_by_side=True)
+    motions = "speaker,listener,output,save_motion,{}\nb.mp4,f.png,c.mp4,m.npz,\nb.mp4,f.png,d.mp4,,m.npz\n"
+    assert len(todo(motions.format("motion"))) == 2
+    with pytest.raises(UserError, match=r"m\.npz: is an input of another row"):
+        todo(motions.format("speaker_motion"))
 
 
 def test_a_face_too_small_to_draw_is_found_before_the_slow_stages(folder, tmp_path, monkeypatch, capsys):

@@ -157,7 +157,7 @@ def test_letters_beyond_ascii(tmp_path):
         ("a.json", '[{"word": "x", "start": 1}]', "entry 1: want"),
         ("a.json", '[{"word": "x", "start": "soon", "end": 2}]', "entry 1: want"),
         ("a.json", '[{"word": "x", "start": -1, "end": 2}]', "entry 1: times -1 to 2 s"),
-        ("a.json", '[{"word": "x", "start": NaN, "end": 2}]', "entry 1: times nan"),
+        ("a.json", '[{"word": "x", "start": NaN, "end": 2}]', "entry 1: want"),
         ("a.json", '["x"]', "entry 1: want"),
         ("a.json", '[{"word": "x", "start": 1' + "0" * 400 + ', "end": 2}]', "entry 1: times inf"),
         ("a.json", "[" * 100_000, "nested too deeply"),
@@ -252,10 +252,24 @@ def test_entities_and_tags(tmp_path, suffix):
     assert [word.text for word in words] == ["A", "B", "<c>", "it's", "3", "4"]
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.TextGrid", "a.srt"])
+def test_entities_mean_the_same_in_every_kind_of_file(tmp_path, name):
+    """YouTube's are escaped twice."""
+    said = "it&#39;s &amp;#39;R&amp;amp;D&amp;#39;"
+    contents = {
+        "a.json": json.dumps([{"text": said, "start": 0, "end": 1}]),
+        "a.TextGrid": SHORT.replace("ah, oh", said),
+        "a.srt": f"00:00:00,000 --> 00:00:01,000\n{said}\n",
+    }
+    words = [word.text for word in read_transcript(write(tmp_path, name, contents[name]))]
+    assert {"it's", "'R&D'"} <= set(words)
+
+
 def test_words_without_times_stand_between_their_neighbours(tmp_path):
     words = [
         {"word": "$4"}, {"word": "a", "start": 0.5, "end": 1.0}, {"word": "12", "start": None},
-        {"word": "1,234"}, {"word": "b", "start": 2.2, "end": 3}, {"word": "5"},
+        {"word": "1,234", "start": float("nan"), "end": ""},
+        {"word": "b", "start": 2.2, "end": 3}, {"word": "5"},
     ]  # fmt: skip
     want = [
         ("$4", 0.2, 0.5),
@@ -310,8 +324,24 @@ def test_words_outside_the_clip_are_worth_a_word():
             {"start_time": "0.75", "end_time": "1.25", "alternatives": [{"content": "two."}]},
             {"type": "punctuation", "alternatives": [{"content": "."}]},
         ]}},
+        {"text": "one two.", "chunks": [
+            {"text": " one", "timestamp": [0.5, 0.75]}, {"text": " two.", "timestamp": (0.75, 1.25)},
+        ]},
+        [{"text": "one", "start": 0.5, "duration": 0.25}, {"text": "two.", "start": 0.75, "duration": 0.5}],
+        {"segments": [{"start": 0, "end": 9, "text": "one two."}], "words": [
+            {"word": "one", "start": 0.5, "end": 0.75}, {"word": "two.", "start": 0.75, "end": 1.25},
+        ]},
+        {"segments": [{"start": 0, "end": 9, "text": "two three", "words": [
+            {"word": "one", "start": 0.5, "end": 0.75}, {"word": "two.", "start": 0.75, "end": 1.25},
+        ]}], "word_segments": [{"word": "three", "start": 0, "end": 1}]},
+        {"word_segments": [
+            {"word": "one", "start": 0.5, "end": 0.75}, {"word": "two.", "start": 0.75, "end": 1.25},
+        ]},
     ],
-    ids=["whisper.cpp", "vosk", "youtube", "deepgram", "amazon"],
+    ids=[
+        "whisper.cpp", "vosk", "youtube", "deepgram", "amazon", "transformers", "youtube list",
+        "openai", "whisperx", "whisperx words",
+    ],
 )  # fmt: skip
 def test_json_of_other_recognisers(tmp_path, content):
     words = read_transcript(write(tmp_path, "a.json", json.dumps(content)))

@@ -1,10 +1,13 @@
 """What the user asked for and the machine does not have is one line."""
 
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
+
+from lhg_jax.util.errors import run_cli
 
 RUN = "from lhg_jax.util.errors import run_cli; import jax.numpy as jnp; run_cli(lambda: jnp.zeros(3).sum())"
 
@@ -26,6 +29,29 @@ def test_doctor_lists_it():
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "JAX_PLATFORMS=cpuu" in done.stdout
+
+
+def full(kind):
+    """What a library raises where the disk is full."""
+    reason = os.strerror(errno.ENOSPC)
+    if kind == "library":
+        raise RuntimeError(f"RESOURCE_EXHAUSTED: x.data; {reason} [source=file.cc]")
+    try:
+        raise OSError(errno.ENOSPC, reason, "out/x.npz")
+    except OSError as error:
+        if kind == "chained":
+            raise ValueError("the save failed") from error
+        raise
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"), [("plain", "out/x.npz"), ("chained", "out/x.npz"), ("library", "the disk")]
+)
+def test_a_full_disk_is_one_line_whoever_notices_it(kind, where, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        run_cli(lambda: full(kind))
+    assert exit_info.value.code == 2
+    assert capsys.readouterr().err == f"error: {where}: cannot be written ({os.strerror(errno.ENOSPC)})\n"
 
 
 def test_other_exceptions_keep_their_traceback():
