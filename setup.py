@@ -31,11 +31,16 @@ PIPELINE = [
     "opencv-python-headless>=4.10",
     "scikit-image>=0.25",
     "scipy>=1.13",
-    "matplotlib>=3.9",
     "pillow>=10",
     "pi-heif>=1.0",
 ]
-TRAIN = ["grain>=0.2.10", "tensorflow-datasets>=4.9.8", "array_record>=0.7", "tensorboardX>=2.6"]
+TRAIN = [
+    "grain>=0.2.10",
+    "tensorflow-datasets>=4.9.8",
+    "array_record>=0.7",
+    "tensorboardX>=2.6",
+    "matplotlib>=3.9",
+]
 LIVE = ["aiohttp>=3.12"]
 TENSORBOARD = ["tensorboard>=2.18"]  # the viewer; runs write its files without it
 # librosa finds the pitch of recorded speech by pYIN (--speech, which also needs PocketSphinx, of `pipeline`).

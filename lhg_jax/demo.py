@@ -1,13 +1,12 @@
 """The built-in pair: Grace Hopper speaks, Eileen Collins listens (public-domain photographs: US Navy, NASA).
 
-The speaker's clip is made here: the portrait that comes with matplotlib, moved by the mesh renderer along a
+The speaker's clip is made here: her portrait, moved by the mesh renderer along a
 recorded synthetic motion, with the synthetic speech in `assets/`. From there on it is an ordinary clip.
 """
 
 from importlib import resources
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from skimage import data, io
 
@@ -44,7 +43,7 @@ def portrait() -> np.ndarray:
 
 def make_speaker(path: Path) -> None:
     """Renders the speaker's clip."""
-    image = media.read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
+    image = media.read_image(Path(str(ASSETS / "grace_hopper.jpg")))
     image = np.ascontiguousarray(image[SPEAKER_CROP])
     motion = load_motion(Path(str(ASSETS / "demo_speech.motion.npz")))
     renderer = render.load_renderer("mesh")

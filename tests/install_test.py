@@ -14,7 +14,7 @@ from lhg_jax.util.errors import MissingExtraError, MissingWeightsError
 
 ROOT = Path(__file__).resolve().parent.parent
 UNWANTED = re.compile(
-    r"^(torch|triton|sentence-transformers|nvidia-.*|cuda-.*|.*-cu1\d|librosa|numba|llvmlite|scikit-learn)$"
+    r"^(torch|triton|sentence-transformers|nvidia-.*|cuda-.*|.*-cu1\d|librosa|numba|llvmlite|scikit-learn|matplotlib)$"
 )
 
 

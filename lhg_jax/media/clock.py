@@ -63,7 +63,8 @@ def read_clock(path: str | os.PathLike) -> Clock:
 
 def _may_be_joined(form: Any) -> bool:
     """Whether two files of this kind, one behind the other, are read as one."""
-    return bool(form.flags & libav.av.format.Flags.ts_discont.value) or form.name.startswith("matroska")
+    follows_on = bool(form.flags & libav.av.format.Flags.ts_discont.value)
+    return follows_on or form.name.startswith(("matroska", "flac"))
 
 
 def _zero(streams: list[Any]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from lhg_jax.media import libav
+from lhg_jax.media.deep_tiff import eight_bit, is_deep, is_tiff, is_white_zero, read_deep_tiff
 from lhg_jax.media.video import read_frames
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import MissingExtraError, UserError
@@ -30,6 +31,8 @@ def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:
     """
     libav.require_file(path)
     image = _decode(path, path)
+    if image is None and is_tiff(path):
+        return _deep(path)
     return _first_frame(path) if image is None else image
 
 
@@ -61,6 +64,8 @@ def _decode(
             with Image.open(source, formats=formats) as image:
                 if image.width * image.height > most_pixels:
                     raise Image.DecompressionBombError
+                if isinstance(source, str | os.PathLike) and is_deep(image):
+                    return _deep(source, image)
                 return _rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         return None
@@ -94,7 +99,7 @@ def _rgb(image) -> UInt8[np.ndarray, "height width 3"]:
     if 0 in image.size:
         raise ValueError("no pixels")
     if image.mode.startswith("I") or image.mode == "F":
-        return _rgb(Image.fromarray(_eight_bit(np.asarray(image, np.float64), image.mode)))
+        return _rgb(Image.fromarray(eight_bit(np.asarray(image))))
     profile = image.info.get("icc_profile")
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -116,18 +121,18 @@ def _in_srgb(image, profile: bytes | None):
     return image.convert("RGB")
 
 
-def _eight_bit(values: np.ndarray, mode: str) -> UInt8[np.ndarray, "height width"]:
-    """Grey values above 8 bit: 16-bit ones by their range, wider integers and floats by the range they fill.
+def _deep(path: str | os.PathLike, opened=None) -> UInt8[np.ndarray, "height width 3"]:
+    """A TIFF of more than 8 bits; `opened` is Pillow's view of it, which knows the profile."""
+    from PIL import Image, ImageOps
 
-    Floats up to 1 are parts of white, up to 255 are those of 8 bit, and so on.
-    """
-    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
-    tops = (
-        (65535.0,) if mode.startswith("I;16") else (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
-    )
-    top = values.max(initial=0)
-    full = next((full for full in tops if top <= full), float(top))
-    return np.clip(np.round(values * (255.0 / full)), 0, 255).astype(np.uint8)
+    try:
+        image = Image.fromarray(read_deep_tiff(path, opened is not None and is_white_zero(opened)))
+    except ValueError as error:
+        if opened is None:
+            raise UserError(f"{path}: is no picture that can be read ({error})") from None
+        return _rgb(ImageOps.exif_transpose(opened))
+    image.info["icc_profile"] = opened and opened.info.get("icc_profile")
+    return _rgb(image)
 
 
 def _first_frame(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:

@@ -152,7 +152,7 @@ def _save(
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError("the pictures of the report", "pipeline") from error
+        raise MissingExtraError("the pictures of the report", "train") from error
     figure = Figure(figsize=inches, layout="constrained")
     plot(figure, data)
     with replacing(path) as temporary:

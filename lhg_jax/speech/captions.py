@@ -15,6 +15,9 @@ _TAG = re.compile(r"</?[a-z\d][^>]*>|\{\\[^}]*\}", re.IGNORECASE)  # <i>, <v Spe
 # Automatic captions show every line twice: as the new one, then above the next. Such a file is known by so
 # many of its captions (a part of all); two captions that follow each other do so within TOUCH_S.
 ROLLING, TOUCH_S = 0.25, 0.1
+OVERLAPPING = (
+    0.5  # part of the captions that go on beyond the start of the next, in files where that means nothing
+)
 COPY_S = 0.1  # a caption that shows only what was there and is as short as this is no speech
 
 
@@ -35,7 +38,7 @@ class Caption:
 
 def parse_captions(text: str) -> list[Cue]:
     """Cues of a file: a line `start --> end`, then text up to an empty line."""
-    captions = list(_captions(text.splitlines()))
+    captions = _one_by_one(list(_captions(text.splitlines())))
     pairs = itertools.pairwise(captions)
     carried = [0] * min(1, len(captions)) + [_carried(before, after) for before, after in pairs]
     shown = [_shows_rolling(caption, count) for caption, count in zip(captions, carried, strict=True)]
@@ -69,6 +72,20 @@ def _body(lines: list[str], is_last: bool) -> list[str]:
     if lines and not is_last and lines[-1].strip().isdigit():
         return lines[:-1]  # no empty line at all: the number of the next one
     return lines
+
+
+def _one_by_one(captions: list[Caption]) -> list[Caption]:
+    """Captions that end where the next one starts, where most go on: YouTube leaves each for another line."""
+    pairs = list(itertools.pairwise(captions))
+    overlapping = sum(before.start_s < after.start_s < before.end_s - TOUCH_S for before, after in pairs)
+    if overlapping < max(1.0, OVERLAPPING * len(pairs)):
+        return captions
+    ends = [
+        min(before.end_s, after.start_s) if before.start_s < after.start_s else before.end_s
+        for before, after in pairs
+    ]
+    cut = [dataclasses.replace(one, end_s=end_s) for one, end_s in zip(captions[:-1], ends, strict=True)]
+    return [*cut, captions[-1]]
 
 
 def _carried(before: Caption, after: Caption) -> int:

@@ -62,6 +62,53 @@ def test_integers_of_32_bit(tmp_path, factor):
     np.testing.assert_allclose(back, grey * (255 / full), atol=1)
 
 
+@pytest.mark.parametrize("kind,white", [
+    ("float32", 1), ("float32", 255), ("float32", 65535), ("float64", 1), ("uint16", 65535), ("uint16", 4095),
+    ("int16", 32767), ("uint32", 2**32 - 1),
+])  # fmt: skip
+@pytest.mark.parametrize("channels", [1, 3])
+def test_deep_tiffs_are_scaled_by_the_range_they_fill(tmp_path, kind, white, channels):
+    tifffile = pytest.importorskip("tifffile")
+    picture = make_images(1)[0] if channels == 3 else make_images(1)[0][..., 0]
+    picture[0] = 255
+    values = (picture / 255 * white).astype(kind)
+    tifffile.imwrite(tmp_path / "deep.tif", values, photometric="rgb" if channels == 3 else "minisblack")
+    back = media.read_image(tmp_path / "deep.tif")
+    np.testing.assert_allclose(
+        back, np.broadcast_to(picture.reshape(*back.shape[:2], -1), back.shape), atol=1
+    )
+
+
+UPRIGHT = (  # what EXIF orientations 1 to 8 ask for
+    lambda image: image,
+    lambda image: image[:, ::-1],
+    lambda image: image[::-1, ::-1],
+    lambda image: image[::-1],
+    lambda image: image.transpose(1, 0, 2),
+    lambda image: np.rot90(image, -1),
+    lambda image: image[::-1, ::-1].transpose(1, 0, 2),
+    lambda image: np.rot90(image, 1),
+)
+
+
+def test_deep_tiffs_of_other_layouts(tmp_path):
+    """Black and white exchanged; turned; kinds that nothing reads are one line."""
+    tifffile = pytest.importorskip("tifffile")
+    picture = make_images(1)[0]
+    deep, path = picture.astype(np.uint16) * 257, tmp_path / "deep.tif"
+    tifffile.imwrite(path, 65535 - deep[..., 0], photometric="miniswhite")
+    np.testing.assert_array_equal(media.read_image(path)[..., 2], picture[..., 0])
+    for orientation, change in enumerate(UPRIGHT, start=1):
+        tifffile.imwrite(path, deep, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+        np.testing.assert_array_equal(media.read_image(path), change(picture), err_msg=str(orientation))
+    tifffile.imwrite(path, np.moveaxis(deep, -1, 0), photometric="rgb", planarconfig="separate")
+    with pytest.raises(UserError, match=r"deep.tif: is no picture that can be read \(its colours stand"):
+        media.read_image(path)
+    tifffile.imwrite(path, picture[..., 0].astype(np.float16))
+    with pytest.raises(UserError, match=r"deep.tif: is no picture that can be read \(a kind of TIFF"):
+        media.read_image(path)
+
+
 def swapped_profile():
     """The profile of sRGB with red and green exchanged: its table of tags points to the other's entry."""
     from PIL import ImageCms

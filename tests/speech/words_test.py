@@ -225,6 +225,17 @@ def test_what_people_say_twice_is_said_twice(tmp_path):
     assert [word.text for word in words] == ["No.", "No.", "Why?", "Why?", "So.", "Well.", "Ah."]
 
 
+def test_captions_that_stay_for_another_line_end_where_it_starts(tmp_path):
+    """As YouTube has them in SubRip; two people who speak at a time do so now and then."""
+    cues = [("a b", 0, 4), ("c d", 2, 6), ("e f", 4, 8), ("g h", 6, 8)]
+    text = "\n\n".join(f"{i}\n00:00:0{a},000 --> 00:00:0{b},000\n{t}" for i, (t, a, b) in enumerate(cues))
+    want = [(letter, float(i), float(i + 1)) for i, letter in enumerate("abcdefgh")]
+    assert triples(read_transcript(write(tmp_path, "a.srt", text))) == want
+    once = text.replace("06,000 --> 00:00:08", "08,000 --> 00:00:09").replace("--> 00:00:06", "--> 00:00:04")
+    once = once.replace("--> 00:00:04,000\na", "--> 00:00:03,000\na")
+    assert triples(read_transcript(write(tmp_path, "a.srt", once)))[:2] == [("a", 0, 1.5), ("b", 1.5, 3)]
+
+
 def test_captions_parted_by_lines_of_blanks(tmp_path):
     text = "1\n00:00:00,000 --> 00:00:01,000\nab\n \n2\n00:00:01,000 --> 00:00:02,000\nc\nd\n \n"
     assert [w.text for w in read_transcript(write(tmp_path, "a.srt", text))] == ["ab", "c", "d"]
