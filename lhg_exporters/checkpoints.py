@@ -13,10 +13,10 @@ from lhg_jax.weights import listed, misfits
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
-    """What a .pth/.pt/.tar (tensors in plain containers) or .safetensors file holds.
+    """What a .pth/.pt/.tar (a dict of tensors in plain containers) or .safetensors file holds.
 
-    Raises `UserError` for missing or damaged files, and for pickles that hold anything but tensors in
-    containers: they could run code, and are never loaded.
+    Raises `UserError` for missing or damaged files, for files that hold anything else, and for pickles of
+    more than tensors in containers: they could run code, and are never loaded.
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file")
@@ -29,13 +29,16 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         except (OSError, safetensors.SafetensorError) as error:
             raise UserError(f"{path}: not a safetensors file ({error})") from error
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        held = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported global" not in str(error):
             raise UserError(f"{path}: not a PyTorch checkpoint") from error
         raise UserError(f"{path}: holds more than tensors, and such files can run code: refused") from error
     except Exception as error:  # the restricted unpickler raises whatever damage makes it stumble over
         raise UserError(f"{path}: not a PyTorch checkpoint ({type(error).__name__})") from error
+    if not isinstance(held, dict):
+        raise UserError(f"{path}: holds a {type(held).__name__}, not tensors by name")
+    return held
 
 
 def read_state(path: str | os.PathLike, *nesting: str) -> dict[str, torch.Tensor]:

@@ -8,8 +8,8 @@ Only the audio and the text encoder are kept. The safetensors hold `audio/...`, 
 """
 
 import argparse
+import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,19 @@ import numpy as np
 from lhg_jax.models import ha2g
 from lhg_jax.outputs import require_outputs
 from lhg_jax.util.atomic import replacing
+from lhg_jax.util.cli import parse
 from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
 from lhg_jax.weights import load_weights, save_weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Converts HA2G's weights, one way or the other."""
+
+    weights: Path
+    """The official .bin, or .safetensors that this command has written."""
+    output: Path
+    """The file to write."""
 
 
 class Vocab:
@@ -99,14 +110,11 @@ def to_torch(source: Path, output: Path) -> None:
 
 def main() -> None:
     """Converts in the direction that the name of the weights file says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", type=Path, required=True, help="official .bin, or .safetensors")
-    parser.add_argument("--output", type=Path, required=True, help="file to write")
-    arguments = parser.parse_args(sys.argv[1:])
-    backwards = arguments.weights.suffix == ".safetensors"
-    require_outputs([arguments.output], [arguments.weights])
-    (to_torch if backwards else to_safetensors)(arguments.weights, arguments.output)
-    print(f"wrote {arguments.output}")
+    options = parse(Options, "python -m lhg_exporters.convert_weights", __doc__)
+    backwards = options.weights.suffix == ".safetensors"
+    require_outputs([options.output], [options.weights])
+    (to_torch if backwards else to_safetensors)(options.weights, options.output)
+    print(f"wrote {options.output}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from lhg_exporters import onnx_file
+from lhg_exporters import load_export, onnx_file
 from lhg_jax.liveportrait.networks import FILES as LIVEPORTRAIT_FILES
 from lhg_jax.render.faceshop.files import STAGES as FACESHOP_FILES
 from lhg_jax.util.errors import UserError
@@ -49,8 +49,14 @@ FOLDERS: dict[str, Callable[[Path], dict[str, Path]]] = {
 
 
 def export_folder(options: onnx_file.Options) -> None:
-    """Writes every file of a folder, each checked as `onnx_file.export` does."""
+    """Writes every file of a folder, each checked as `onnx_file.export` does.
+
+    All official files are read before the first is exported, which takes minutes: a wrong one leaves nothing.
+    """
     sources = FOLDERS[options.name](options.weights)
+    onnx_file.require_torch()
+    for name, weights in sources.items():
+        load_export(f"{options.name}_{name}", weights, **options.settings)
     options.output.mkdir(parents=True, exist_ok=True)
     for name, weights in sources.items():
         output = options.output / f"{name}.onnx"

@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -38,18 +38,27 @@ class Options:
     sigma: float | None = None
     """Of video denoising: standard deviation of the noise, of 255, that the network will be told of."""
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was given of a network's own settings."""
+        given = {"tile": self.tile, "sigma": self.sigma}
+        return {name: value for name, value in given.items() if value is not None}
 
-def export(options: Options) -> float:
-    """Writes the file; returns the largest difference from PyTorch, relative to the largest output."""
+
+def require_torch() -> None:
+    """Raises `UserError` naming the extra where PyTorch is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError:
         raise MissingExtraError("exporting a stage", "stages") from None
+
+
+def export(options: Options) -> float:
+    """Writes the file; returns the largest difference from PyTorch, relative to the largest output."""
+    require_torch()
     if options.output.suffix != ".onnx":
         raise UserError(f"{options.output}: the name must end in .onnx")
-    given = {"tile": options.tile, "sigma": options.sigma}
-    settings = {name: value for name, value in given.items() if value is not None}
-    stage = load_export(options.name, options.weights, **settings)
+    stage = load_export(options.name, options.weights, **options.settings)
     with replacing(options.output) as temporary:
         write_onnx(stage, temporary)
         difference = compare(stage, temporary)

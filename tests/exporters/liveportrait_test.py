@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from liveportrait_official import PARTS, generator_state, official_state, retargeting_state
 from liveportrait_recordings import SEED, recorded
 from stage_files import assert_close, export, fill_module, filled_state
 
@@ -125,15 +126,8 @@ def test_warping_at_full_size_equals_recording(shared):
 
 def spade_network(shared):
     net = generator.Generator()
-    net.load_state_dict(generator.fold_spectral_norm(spade_state(shared)))
+    net.load_state_dict(generator.fold_spectral_norm(generator_state(shared)))
     return net.eval().requires_grad_(False)
-
-
-def spade_state(shared) -> dict:
-    """The official file's tensors; the spectral norms' stored vectors are constants of the recording."""
-    kept = np.load(shared / "golden/liveportrait_spade.keep.npz")
-    state = filled_state(shared, "liveportrait_spade", SEED)
-    return state | {name: torch.from_numpy(kept[name]) for name in kept.files}
 
 
 @pytest.mark.slow
@@ -186,22 +180,10 @@ def test_spectral_norm_uses_the_stored_vectors():
     torch.testing.assert_close(halved, folded / 2)
 
 
-def retargeting_file(path, state: dict) -> None:
-    """As published: three networks in one dict, with a prefix of data parallel training."""
-    parts = {
-        "retarget_shoulder": "stitching",
-        "retarget_eye": "stitching.eye",
-        "retarget_mouth": "stitching.lip",
-    }
-    torch.save({new: {f"module.{k}": x for k, x in state[old].items()} for new, old in parts.items()}, path)
-
-
 def test_retargeting_from_its_official_file_and_as_onnx(shared, tmp_path):
-    names = ("stitching", "stitching.eye", "stitching.lip")
-    state = {name: filled_state(shared, f"liveportrait_{name}", SEED) for name in names}
     path = tmp_path / "stitching_retargeting_module.pth"
-    retargeting_file(path, state)
-    for name, stage in zip(names, ("stitching", "eye", "lip"), strict=True):
+    torch.save(retargeting_state(shared), path)
+    for name, stage in zip(PARTS.values(), ("stitching", "eye", "lip"), strict=True):
         data = recorded(shared, name, "a")
         exported = interop.load(export(f"liveportrait_{stage}", path, tmp_path / f"{stage}.onnx"))
         found = exported(feature=data["in_feature"])["delta"]
@@ -229,7 +211,6 @@ def test_mixed_up_files_are_refused(shared, tmp_path):
 @pytest.mark.slow  # minutes: the networks at full size through two runtimes
 @pytest.mark.parametrize("name", ["appearance", "motion", "warping", "generator"])
 def test_official_file_as_onnx(shared, tmp_path, name):
-    state = spade_state(shared) if name == "generator" else filled_state(shared, f"liveportrait_{name}", SEED)
-    torch.save(state, tmp_path / "official.pth")
+    torch.save(official_state(shared, name), tmp_path / "official.pth")
     stage = interop.load(export(f"liveportrait_{name}", tmp_path / "official.pth", tmp_path / f"{name}.onnx"))
     assert float(stage.metadata["largest_relative_difference"]) < 1e-3

@@ -1,5 +1,6 @@
 """`python -m lhg_jax.sample --renderer liveportrait`: networks are tiny, so the pictures mean nothing."""
 
+import cv2
 import liveportrait_stand_ins
 import numpy as np
 import pytest
@@ -64,6 +65,28 @@ def test_single_frames_in_its_own_space(folder, tmp_path, monkeypatch):
     pictures = [tmp_path / f"o_frame{i}.png" for i in (1, 2, 3)]
     assert sorted(tmp_path.iterdir()) == pictures
     assert all(media.read_image(path).shape == (240, 280, 3) for path in pictures)
+
+
+@pytest.mark.parametrize("side", [128, pytest.param(4096, marks=pytest.mark.slow)])
+def test_small_and_large_portraits(side, folder, tmp_path, monkeypatch):
+    portrait = cv2.resize(
+        skimage.data.astronaut()[:240, 100:340], (side, side), interpolation=cv2.INTER_CUBIC
+    )
+    skimage.io.imsave(tmp_path / "face.png", portrait, check_contrast=False)
+    way = [
+        *stages(folder),
+        "--listener",
+        tmp_path / "face.png",
+        "--checkpoint",
+        folder / "landmark.safetensors",
+    ]
+    way += ["--speaker", folder / "speaker.mp4", "--asr", "none", "--size", side]
+    run(monkeypatch, *way, "--preview", 1, "--output", tmp_path / "o.mp4")
+    picture = media.read_image(tmp_path / "o_frame1.png").astype(int)
+    assert picture.shape == portrait.shape
+    corner = np.s_[: side // 16, : side // 16]  # outside the square that is drawn
+    assert np.abs(picture[corner] - portrait[corner]).max() <= 1
+    assert np.abs(picture - portrait).max() > 20
 
 
 def test_what_is_wrong_is_one_line(folder, tmp_path, monkeypatch, capsys):
