@@ -1,6 +1,7 @@
 """The documents' code runs, and the commands in them have the options that they use."""
 
 import dataclasses
+import importlib
 import re
 import shlex
 import shutil
@@ -18,8 +19,8 @@ from lhg_jax.__main__ import command_module
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
-COMMAND = re.compile(r"python -m lhg_jax\.(\w+)((?:\\\n|[^\n`])*)")
-OTHER = {"train"}  # its options are those of a config (tests/config_test.py)
+COMMAND = re.compile(r"python -m (lhg_jax\.\w+|lhg_exporters(?:\.\w+)?)((?:\\\n|[^\n`])*)")
+OTHER = {"lhg_jax.train"}  # its options are those of a config (tests/config_test.py)
 
 
 def blocks(path: Path, *languages: str) -> list[tuple[str, str]]:
@@ -48,17 +49,26 @@ def used_options(text: str) -> list[tuple[str, str]]:
     return found
 
 
+def options_of(command: str) -> type:
+    """The dataclass of a command's options."""
+    package, _, name = command.partition(".")
+    if package == "lhg_jax":
+        return command_module(name).Options
+    return importlib.import_module(f"{package}.{name or 'onnx_file'}").Options
+
+
 def test_options_are_found_in_text():
-    text = "`python -m lhg_jax.sample --speaker a \\\n --side-by-side`, python -m lhg_jax.export --format=x"
-    assert used_options(text) == [("sample", "speaker"), ("sample", "side-by-side"), ("export", "format")]
+    text = "`python -m lhg_jax.sample --speaker a \\\n --side-by-side`, python -m lhg_exporters x --output=x"
+    found = [("lhg_jax.sample", "speaker"), ("lhg_jax.sample", "side-by-side"), ("lhg_exporters", "output")]
+    assert used_options(text) == found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_have_the_options_that_are_used(page):
     for command, option in used_options(page.read_text(encoding="utf-8")):
         if command not in OTHER:
-            options = command_module(command).Options
-            assert option in option_names(options) | {"help", "version"}, f"{command} --{option}"
+            known = option_names(options_of(command)) | {"help", "version"}
+            assert option in known, f"{command} --{option}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
