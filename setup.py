@@ -71,6 +71,7 @@ TEST = [
     "pytest>=8",
     "pytest-xdist>=3.6",
     "beartype>=0.20",
+    "cryptography>=42",
 ]
 
 setup(

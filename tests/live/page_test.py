@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 from aiohttp import web
+from live_certificate import make_certificate
 from live_server import settings
 from live_untrained import save_untrained
 from media_clips import make_images, make_video
@@ -19,6 +20,7 @@ from sample_helpers import voice
 
 from lhg_jax import media
 from lhg_jax.live import pipe
+from lhg_jax.live.access import access_for, tls_context
 from lhg_jax.live.server import LiveServer
 from lhg_jax.live.work_process import COMMAND
 
@@ -31,7 +33,7 @@ GREY = "[...document.querySelector('canvas').getContext('2d').getImageData(48, 6
 
 
 @contextlib.contextmanager
-def page(**changes):
+def page(tls=None, **changes):
     """The address of a server in a thread of its own, with a work process that draws grey frames."""
     loop, ready, found = asyncio.new_event_loop(), threading.Event(), []
 
@@ -39,7 +41,7 @@ def page(**changes):
         server = LiveServer(settings(**changes))
         runner = web.AppRunner(server.app(), shutdown_timeout=1.0)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         found.append((site._server.sockets[0].getsockname()[1], asyncio.current_task()))
         ready.set()
@@ -58,7 +60,7 @@ def page(**changes):
     ready.wait(30)
     port, task = found[0]
     try:
-        yield f"http://127.0.0.1:{port}/"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}/"
     finally:
         loop.call_soon_threadsafe(task.cancel)
         thread.join(30)
@@ -116,6 +118,21 @@ def test_talking_to_the_camera(devices, tmp_path):
             until(browser, f"Math.abs({GREY} - {grey}) < 4")
         click(browser, "start")
         until(browser, "document.getElementById('start').textContent == 'Start talking'")
+        assert browser.complaints == []
+
+
+def test_another_computers_camera_over_https(devices, tmp_path):
+    """By a name that is not localhost a browser gives its camera to https alone."""
+    certificate = tls_context(make_certificate(tmp_path, "listener.example"))
+    flags = ("--host-resolver-rules=MAP listener.example 127.0.0.1", "--ignore-certificate-errors")
+    access = access_for("listener.example")
+    with page(certificate, access=access) as place, Browser(tmp_path / "p", *devices, *flags) as browser:
+        browser.open(f"{place.replace('127.0.0.1', 'listener.example')}?token={access.token}")
+        until(browser, "live.numbers().ready")
+        assert browser.run("location.protocol + isSecureContext") == "https:true"
+        click(browser, "start")
+        until(browser, "document.getElementById('seen').textContent == 'seen'")
+        until(browser, "live.numbers().total > 5")
         assert browser.complaints == []
 
 
