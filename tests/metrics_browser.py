@@ -53,6 +53,11 @@ class Browser:
         os.close(self._in)
         os.close(self._out)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that starts all others."""
+        return self._process.pid
+
     def call(self, method: str, **params):
         """Sends a command and waits for its answer."""
         number = next(self._ids)

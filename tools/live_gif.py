@@ -1,9 +1,9 @@
 """The README's picture of a live session: speaker and listener side by side, as a GIF.
 
-python tools/live_gif.py [--checkpoint FILE]
+python tools/live_gif.py [--checkpoint FILE] [--liveliness 1.5]
 
-The session is that of `LiveListener`, on the clip's own clock: what a browser shows where the computer keeps
-up.
+The session is that of `LiveListener`, on the clip's own clock, with the portrait cut as the page cuts it:
+what a browser shows where the computer keeps up.
 """
 
 import dataclasses
@@ -17,6 +17,8 @@ from PIL import Image
 from lhg_jax import media
 from lhg_jax.demo import make_speaker, portrait
 from lhg_jax.live.listener import LiveListener
+from lhg_jax.live.manner import Manner
+from lhg_jax.live.portrait import frame_head
 
 PICTURE_S, PACKET_S = 0.2, 0.02  # between two looks at the speaker; of a packet of sound
 DELAY_S = 0.1  # from a frame's time to when it is seen (docs/benchmarks.md, Live)
@@ -33,6 +35,8 @@ class Options:
     output: Path = Path("docs/images/live.gif")
     start_s: float = 2.0
     seconds: float = 5.0
+    liveliness: float = 1.0
+    """What the page's slider is set to, 0 to 2."""
     fps: float = 10.0
     height: int = 180
 
@@ -58,7 +62,8 @@ def main() -> None:
     speaker = options.speaker or options.output.with_name("live_speaker.mp4")
     if options.speaker is None:
         make_speaker(speaker)
-    listener = LiveListener(media.at_most(portrait(), options.height), options.checkpoint)
+    listener = LiveListener(frame_head(portrait(), options.height), options.checkpoint)
+    listener.manner = Manner(options.liveliness)
     end_s = options.start_s + options.seconds
     made = listen(listener, speaker, end_s + 1.0)
     times = np.array([time_s for time_s, _ in made]) + DELAY_S

@@ -63,10 +63,9 @@ class Shown:
 class Server:
     """The command in a process of its own."""
 
-    def __init__(self, options: Options):
-        command = [sys.executable, "-m", "lhg_jax.live", "--port", "0", "--size", str(options.size)]
-        command += ["--api", "--listener", str(options.listener)]
-        command += ["--checkpoint", str(options.checkpoint)] if options.checkpoint else []
+    def __init__(self, listener: Path, size: int, *more: str):
+        command = [sys.executable, "-m", "lhg_jax.live", "--port", "0", "--size", str(size)]
+        command += ["--listener", str(listener), *more]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.address = re.sub(r"\s.*", "", self.line("http"))
         self.line("ready")
@@ -93,9 +92,13 @@ class Server:
 
     def processor_s(self) -> list[float]:
         """Processor time of the server and of the work process."""
-        pids = (self.process.pid, self.worker)
-        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-        return [(int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK") for f in fields]
+        return [processor_s(pid) for pid in (self.process.pid, self.worker)]
+
+
+def processor_s(pid: int) -> float:
+    """Processor time that a process has taken, s."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Film:
@@ -229,7 +232,8 @@ async def run(options: Options, server: Server) -> dict[str, str]:
 def main() -> None:
     options = tyro.cli(Options, prog="python tools/bench/live.py", description=__doc__)
     cv2.setNumThreads(1)
-    server = Server(options)
+    checkpoint = ["--checkpoint", str(options.checkpoint)] if options.checkpoint else []
+    server = Server(options.listener, options.size, "--api", *checkpoint)
     try:
         figures = asyncio.run(run(options, server))
     finally:
