@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lhg_jax.media.file_slice import FileSlice
 from lhg_jax.util.errors import MissingExtraError, UserError
 
 try:
@@ -33,6 +34,11 @@ def user_errors(path: str | os.PathLike, verb: str = "read") -> Iterator[None]:
 
 def require_file(path: str | os.PathLike) -> None:
     """Raises `UserError` unless `path` is a file with something in it."""
+    if isinstance(path, FileSlice):
+        require_file(path.archive)
+        if path.size == 0:
+            raise UserError(f"{path}: is empty (0 bytes)")
+        return
     with user_errors(path):
         if not Path(path).exists():
             raise UserError(f"{path}: no such file")
@@ -44,6 +50,8 @@ def require_file(path: str | os.PathLike) -> None:
 
 def url(path: str | os.PathLike) -> str:
     """A name that libav takes for a local file whatever characters it holds ('a:b.mp4' is no protocol)."""
+    if isinstance(path, FileSlice):
+        return path.url
     return f"file:{os.fspath(path)}"
 
 

