@@ -5,6 +5,7 @@
 --source folder --root DIR       NAME.speaker.mp4 and NAME.listener.mp4
 --source folder --layout side-by-side   recorded calls: two faces in one picture, a channel for each voice
 --source ami --root DIR          the AMI Meeting Corpus: annotations, headsets and close-up videos
+--source seamless --root DIR     Seamless Interaction, unpacked or in its shards; --part 3 100: a share of it
 
 Interrupted preparations go on where they stopped: finished clips are not made again.
 """
@@ -39,13 +40,16 @@ class Options:
 
     out: Path
     """Folder of the data set; created where it does not exist."""
-    source: Literal["synthetic", "vico", "folder", "ami"] = "synthetic"
+    source: Literal["synthetic", "vico", "folder", "ami", "seamless"] = "synthetic"
     """Where clips come from: `synthetic` dyads need no data."""
     root: Maybe[Path] = None
-    """vico, folder, ami: the data as they are."""
+    """vico, folder, ami, seamless: the data as they are."""
     layout: Literal["pairs", "side-by-side"] = "pairs"
     """folder: `pairs` of NAME.speaker.mp4 and NAME.listener.mp4, or calls that are cut by voice activity:
     NAME.mp4 with both people `side-by-side` (or NAME.left.mp4 and NAME.right.mp4), each on a channel."""
+    part: tuple[int, int] = (0, 1)
+    """seamless: this process's share of the conversations, e.g. `3 100`: number 3, from 0, of 100. Each share
+    has an --out of its own; training takes them all, with commas between."""
     hours: float = 2.0
     """synthetic: length of all clips together, about, > 0."""
     seed: int = 0
@@ -166,6 +170,8 @@ def make_plan(options: Options) -> Plan:
             "--causal: the ViCo baseline's audio features (--audio vico_compat) have no causal form"
         )
     options.words.check()
+    if options.part != (0, 1) and options.source != "seamless":
+        raise UserError("--part: is for --source seamless")
     if options.source == "synthetic":
         for name in ("root", "coefficients", "transcripts", "splits"):
             if getattr(options, name):
@@ -176,7 +182,7 @@ def make_plan(options: Options) -> Plan:
     for path in (options.coefficients, options.transcripts):
         if path is not None and not path.is_dir():
             raise UserError(f"{path}: no such folder")
-    planners = {"vico": _plan_vico, "folder": _plan_folder, "ami": _plan_ami}
+    planners = {"vico": _plan_vico, "folder": _plan_folder, "ami": _plan_ami, "seamless": _plan_seamless}
     return planners[options.source](options, options.root)
 
 
@@ -257,6 +263,16 @@ def _plan_ami(options: Options, root: Path) -> Plan:
     from lhg_jax.preparation.ami import read_ami
 
     return _plan_excerpts("ami", root, read_ami(root, options.splits), options)
+
+
+def _plan_seamless(options: Options, root: Path) -> Plan:
+    from lhg_jax.preparation.seamless import read_seamless
+    from lhg_jax.preparation.seamless_files import Share
+
+    index, count = options.part
+    if not 0 <= index < count:
+        raise UserError(f"--part {index} {count}: wants a number from 0 to {count - 1}, and of how many")
+    return _plan_excerpts("seamless", root, read_seamless(root, Share(index, count)), options)
 
 
 def _plan_excerpts(name: str, root: Path, listing: "ExcerptListing", options: Options) -> Plan:

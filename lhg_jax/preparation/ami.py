@@ -17,9 +17,8 @@ from lhg_jax.preparation.ami_annotations import (
     read_speech,
 )
 from lhg_jax.preparation.clip_files import Index, LeftOut, index_files
-from lhg_jax.preparation.excerpts import Excerpt, ExcerptListing, View
+from lhg_jax.preparation.excerpts import Excerpt, ExcerptListing, View, words_of
 from lhg_jax.preparation.turns import Span, is_listening, joined, others_heard, passages
-from lhg_jax.speech.cues import Word
 from lhg_jax.util.errors import UserError
 from lhg_jax.util.suffixes import SOUND_FILES, VIDEO_FILES
 
@@ -157,12 +156,6 @@ def _require_different(people: list[Participant]) -> None:
         values = [getattr(person, what) for person in people if getattr(person, what) is not None]
         if twice := [value for value in values if values.count(value) > 1]:
             raise UserError(f"two people have the same {what} ({twice[0]}) in meetings.xml")
-
-
-def words_of(words: tuple[Word, ...], span: Span) -> tuple[Word, ...]:
-    """The words that are said in a span, in seconds from its start."""
-    inside = (word for word in words if word.start_s >= span.start_s and word.end_s <= span.end_s)
-    return tuple(Word(w.text, w.start_s - span.start_s, w.end_s - span.start_s) for w in inside)
 
 
 def gestures_of(gestures: list[Gesture] | None, span: Span) -> tuple[Gesture, ...] | None:

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import os
 from pathlib import Path
 
 from lhg_jax import faces, media
@@ -11,7 +10,7 @@ from lhg_jax.contract import Example, spec_to_json
 from lhg_jax.data.gestures import Gesture
 from lhg_jax.data.gestures import to_json as gestures_to_json
 from lhg_jax.data.schema import ClipInfo
-from lhg_jax.media import WHOLE, Part
+from lhg_jax.media import WHOLE, FileSlice, Part
 from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion
 from lhg_jax.preparation.clip_files import LeftOut
 from lhg_jax.preparation.extraction import LENGTH_TOLERANCE, Measured, Recipe, make_features
@@ -29,7 +28,7 @@ LEAST_SEEN = 0.25  # share of a clip in which the listener must be seen to liste
 class View:
     """Where a person is seen: a part of the picture of a video."""
 
-    video: Path
+    video: Path | FileSlice
     part: Part = WHOLE
 
 
@@ -55,13 +54,13 @@ class Excerpt:
     span: Span
     speaker: View
     listener: View
-    sound: Path
+    sound: Path | FileSlice
     channel: int | None = None
     words: tuple[Word, ...] | None = None
     others: tuple[Span, ...] = ()
     gestures: tuple[Gesture, ...] | None = None
 
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[Path | FileSlice]:
         """All files."""
         return [self.speaker.video, self.listener.video, self.sound]
 
@@ -72,6 +71,12 @@ class ExcerptListing:
 
     excerpts: list[Excerpt]
     left_out: list[LeftOut]
+
+
+def words_of(words: tuple[Word, ...], span: Span) -> tuple[Word, ...]:
+    """The words that are said in a span, in seconds from its start."""
+    inside = (word for word in words if word.start_s >= span.start_s and word.end_s <= span.end_s)
+    return tuple(Word(w.text, w.start_s - span.start_s, w.end_s - span.start_s) for w in inside)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +90,7 @@ class ExcerptJob:
     @classmethod
     def plan(cls, excerpt: Excerpt, recipe: Recipe) -> "ExcerptJob":
         """The key changes with the recipe, the annotations and each file's name, size and date."""
-        stats = [os.stat(path) for path in excerpt.paths()]
+        stats = [path.stat() for path in excerpt.paths()]
         stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
         text = repr((RECIPE_VERSION, excerpt, recipe, stamps, recipe.words.stamps()))
         return cls(excerpt, recipe, hashlib.sha256(text.encode()).hexdigest()[:24])
@@ -156,7 +161,7 @@ def _motion(view: View, span: Span, notes: list[str]) -> Motion:
     return fit.motion
 
 
-def _shorter(path: Path, there: int, frames: int) -> int:
+def _shorter(path: Path | FileSlice, there: int, frames: int) -> int:
     """The least number of frames. Raises `UserError` for a file that ends well before the passage."""
     if there < frames - LENGTH_TOLERANCE:
         raise UserError(f"{path}: ends after {there} of {frames} frames (at 30/s) of the passage")

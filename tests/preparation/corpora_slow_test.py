@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from data_ami_tree import AmiTree
+from data_seamless_tree import SeamlessTree
 from training_configs import make_config
 
 from lhg_jax.config import DataConfig, LoopConfig
@@ -28,7 +29,17 @@ def ami(folder: Path) -> list:
     return tree.options()
 
 
-CORPORA = {"ami": ami}
+def seamless(folder: Path) -> list:
+    """Two dyads for training, in a shard, and one for the test, unpacked."""
+    tree = SeamlessTree(folder)
+    tree.add("V00_S0001_I00000129")
+    tree.add("V00_S0001_I00000130")
+    tree.pack()
+    tree.add("V01_S0002_I00000131", split="test")
+    return tree.options()
+
+
+CORPORA = {"ami": ami, "seamless": seamless}
 
 
 @pytest.fixture(params=CORPORA)
