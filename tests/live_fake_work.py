@@ -64,7 +64,7 @@ def main():
         if wanted:
             wanted -= 1
             send(pipe.DrawnFrame(session, time.monotonic(), number, frame(grey, number)))
-        send(pipe.Alive(all(heard.values()), 0.5))
+        send(pipe.Alive(all(heard.values()), 0.5, 3))
         time.sleep(1 / 30)
 
 

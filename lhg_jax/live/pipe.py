@@ -65,10 +65,17 @@ class Failed:
 
 @dataclasses.dataclass(frozen=True)
 class Alive:
-    """Sent every second. `seen`: whether the speaker's face is; `load`: part of the time that was worked."""
+    """Sent every second.
+
+    Attributes:
+      seen: whether the speaker's face is.
+      load: part of the second that was worked.
+      looked: pictures in which the face was looked for.
+    """
 
     seen: bool
     load: float
+    looked: int
 
 
 @dataclasses.dataclass(frozen=True)

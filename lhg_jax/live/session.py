@@ -128,7 +128,8 @@ class Session:
 
     def tell_alive(self, alive: pipe.Alive) -> None:
         """Sends what the panel shows."""
-        self.tell({"type": "status", "seen": alive.seen, "load": round(alive.load, 3), "late": self._late})
+        fields = {"seen": alive.seen, "load": round(alive.load, 3), "looked": alive.looked}
+        self.tell({"type": "status", **fields, "late": self._late})
 
     def _put(self, message: bytes | str) -> None:
         try:

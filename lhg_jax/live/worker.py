@@ -51,7 +51,7 @@ class Work:
         self._listener.warm_up()
         self._portrait = self._original
         self._session: int | None = None
-        self._wanted, self._seen = 0, False
+        self._wanted, self._seen, self._looked = 0, False, 0
         self._track_after = 0.0
         self._frames_s, self._frames_share = 0.0, 0.5  # seconds of this second; part of the one before
         self._worked_s, self._told_s = 0.0, time.monotonic()
@@ -119,6 +119,7 @@ class Work:
             self._send(pipe.Refused(self._session or 0, "picture", "a picture that cannot be decoded"))
             return
         self._seen = self._listener.push_image(image, picture.time_s)
+        self._looked += 1
         end = time.monotonic()
         share = min(max(FULL - self._frames_share, LEAST_TRACKING), MOST_TRACKING)
         self._track_after = end + min((end - start) * (1 / share - 1), MAX_TRACK_PAUSE_S)
@@ -140,9 +141,9 @@ class Work:
     def _tell_alive(self) -> None:
         now = time.monotonic()
         if (passed := now - self._told_s) >= ALIVE_S:
-            self._send(pipe.Alive(self._seen, min(self._worked_s / passed, 1.0)))
+            self._send(pipe.Alive(self._seen, min(self._worked_s / passed, 1.0), self._looked))
             self._frames_share = min(self._frames_s / passed, 1.0)
-            self._worked_s, self._frames_s, self._told_s = 0.0, 0.0, now
+            self._worked_s, self._frames_s, self._looked, self._told_s = 0.0, 0.0, 0, now
 
 
 def receive(stream: BinaryIO, mailbox: Mailbox) -> None:

@@ -113,6 +113,7 @@ def test_talking_to_the_camera(devices, tmp_path):
         first = browser.run("live.numbers().total")
         until(browser, f"live.numbers().total > {first + 20}")
         assert browser.run("live.numbers().age") < 5000
+        until(browser, "live.numbers().pictures == 5")  # a second: two more than are looked at
         for slider, value, grey in (("liveliness", 2, 150), ("attitude", 1, 190), ("liveliness", 0, 90)):
             move(browser, slider, value)
             until(browser, f"Math.abs({GREY} - {grey}) < 4")

@@ -61,9 +61,9 @@ def test_what_the_work_process_says_is_sent():
             server._hear_work(pipe.DrawnFrame(1, at_s, 4, b"jpeg"))
             time_us, number, body = protocol.read_frame(await socket.receive_bytes(timeout=20))
             assert (number, body) == (4, b"jpeg") and 7_000_000 <= time_us < 12_000_000
-            server._hear_work(pipe.Alive(True, 0.25))
+            server._hear_work(pipe.Alive(True, 0.25, 7))
             status = await socket.receive_json(timeout=20)
-            assert status == {"type": "status", "seen": True, "load": 0.25, "late": 0}
+            assert status == {"type": "status", "seen": True, "load": 0.25, "looked": 7, "late": 0}
             server._hear_work(pipe.Refused(1, "portrait", "no face found"))
             refused = await socket.receive_json(timeout=20)
             assert refused == {"type": "portrait", "refused": "no face found"}
@@ -163,7 +163,7 @@ def test_sound_that_was_long_on_its_way_is_not_heard():
             await socket.send_bytes(protocol.message_bytes(sound(47_000_000)))
             await socket.send_bytes(protocol.message_bytes(sound(50_020_000)))
             await told(work, HeardSound, 2)
-            server._hear_work(pipe.Alive(False, 0.0))
+            server._hear_work(pipe.Alive(False, 0.0, 0))
             assert (await socket.receive_json(timeout=20))["late"] == 1
             assert len(work.of(HeardSound)) == 2
             await socket.close()

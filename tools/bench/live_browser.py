@@ -110,6 +110,7 @@ def watch(server: Server, browser: Browser, seconds: float) -> dict[str, str]:
         "frames/s": f"{shown / passed:.1f}",
         "frames in one second: least, median": f"{min(rates)}, {np.median(rates):.0f}",
         "age, ms, a median each second: p50, p95": f"{np.median(ages):.0f}, {np.percentile(ages, 95):.0f}",
+        "pictures sent a second": f"{np.median([row['pictures'] for row in rows]):.0f}",
         "model frames left out": f"{100 * dropped / (shown + dropped):.1f} %",
         **{f"{name}, of a core": f"{100 * x:.0f} %" for name, x in sorted(used.items()) if x > 0.005},
     }

@@ -24,6 +24,7 @@ const connection = new Connection({
   portrait(message) { advise(message.refused ? `This portrait cannot be used: ${message.refused}` : ""); },
   status(message) {
     $("seen").textContent = speaker ? (message.seen ? "seen" : "not seen") : "–";
+    speaker?.keepPace(message.looked);
     $("load").textContent = `${Math.round(100 * message.load)} % of a core`;
   },
   closed(code, reason) {
@@ -118,5 +119,8 @@ setInterval(() => {
   $("round-trip").textContent = roundTripMs === null ? "–" : `${roundTripMs.toFixed(1)} ms`;
 }, 500);
 
-window.live = { numbers: () => ({ ...screen.numbers(), roundTripMs, ready: isReady }) }; // for tests and measurements
+// For tests and measurements.
+window.live = {
+  numbers: () => ({ ...screen.numbers(), roundTripMs, ready: isReady, pictures: speaker?.pictures }),
+};
 say();

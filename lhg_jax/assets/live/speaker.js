@@ -2,11 +2,12 @@
 
 import { nowUs, withToken } from "./connection.js";
 
-const PICTURES = 12; // a second
+const PICTURES = 12, FEWEST = 4, SPARE = 2; // a second: at most, at least, more than were looked at
 const SIDE = 480, QUALITY = 0.8; // longest side in pixels, and quality of the JPEGs
 const PACKET_S = 0.02, CLOCK_S = 5;
 
-const CAMERA = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" };
+// A camera's usual 30 pictures a second would be taken in and shown for nothing: so many are never sent.
+const CAMERA = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 15 }, facingMode: "user" };
 const MICROPHONE = { echoCancellation: false, noiseSuppression: false, autoGainControl: true };
 
 export class Speaker {
@@ -15,7 +16,11 @@ export class Speaker {
     this.connection = connection;
     this.canvas = document.createElement("canvas");
     this.stream = null;
+    this.pictures = PICTURES;
   }
+
+  // How many pictures the listener has looked at in the last second: the next second sends hardly more.
+  keepPace(looked) { this.pictures = Math.max(FEWEST, Math.min(looked + SPARE, PICTURES)); }
 
   // Returns what is missing, as advice, or nothing.
   async startCamera() {
@@ -96,7 +101,8 @@ export class Speaker {
 
   see() {
     let busy = false;
-    this.timer = setInterval(() => {
+    const look = () => {
+      this.timer = setTimeout(look, 1000 / this.pictures);
       const { videoWidth: width, videoHeight: height } = this.video;
       if (busy || !width) return;
       const scale = Math.min(1, SIDE / Math.max(width, height)), timeUs = nowUs();
@@ -108,7 +114,8 @@ export class Speaker {
         busy = false;
         if (blob) this.connection.sendPicture(timeUs, await blob.arrayBuffer());
       }, "image/jpeg", QUALITY);
-    }, 1000 / PICTURES);
+    };
+    look();
   }
 
   // The speaker's sound, for a recording.
@@ -120,7 +127,7 @@ export class Speaker {
   }
 
   async stop() {
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = this.source = null;
     this.video.pause();
