@@ -35,8 +35,9 @@ def pad_features(features: SpeakerFeatures, frames: int, words: int) -> SpeakerF
         if len(array) > size:
             raise ValueError(f"cannot pad {len(array)} rows to {size}")
         dtype = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
-        padded = np.full((size, *array.shape[1:]), value, dtype)  # five times faster than np.pad
-        padded[: len(array)] = array
+        padded = np.empty((size, *array.shape[1:]), dtype)  # np.pad takes many times as long
+        padded[: len(array)] = single(array) if array.dtype == np.float16 else array
+        padded[len(array) :] = value
         return padded
 
     return SpeakerFeatures(
@@ -48,6 +49,23 @@ def pad_features(features: SpeakerFeatures, frames: int, words: int) -> SpeakerF
         speaker_seen=pad(features.speaker_seen, frames),
         in_clip=pad(features.in_clip, frames),
     )
+
+
+def single(half: np.ndarray) -> np.ndarray:
+    """Half precision as single precision, exactly, in less than half of numpy's time.
+
+    The bits of exponent and mantissa, moved to their places in float32, are a number 2^112 times too small.
+    """
+    bits = half.view(np.uint16).astype(np.uint32)
+    if ((bits & 0x7C00) == 0x7C00).any():  # infinities and what is no number
+        return half.astype(np.float32)
+    sign = (bits & 0x8000) << 16
+    bits &= 0x7FFF
+    bits <<= 13
+    values = bits.view(np.float32)
+    values *= np.float32(2.0**112)
+    bits |= sign
+    return values
 
 
 def crop_features(features: SpeakerFeatures, start: int, frames: int, words: int) -> SpeakerFeatures:

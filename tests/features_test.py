@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lhg_jax.contract import SpeakerFeatures
-from lhg_jax.features import crop_features, encoder_frames, mel_steps, pad_features
+from lhg_jax.features import crop_features, encoder_frames, mel_steps, pad_features, single
 
 
 def random_clip(frames: int, words: int, seed: int = 0) -> SpeakerFeatures:
@@ -55,3 +55,12 @@ def test_crop_with_too_many_words_drops_the_last_ones():
 def test_pad_refuses_to_cut():
     with pytest.raises(ValueError, match="cannot pad 126 rows to 102"):
         pad_features(random_clip(60, 3), 50, 4)
+
+
+def test_half_precision_becomes_single_exactly():
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    for values in (finite, every):
+        np.testing.assert_array_equal(
+            single(values).view(np.uint32), values.astype(np.float32).view(np.uint32)
+        )

@@ -14,6 +14,8 @@ from absl import flags
 from lhg_jax.config import AugmentConfig, DataConfig
 from lhg_jax.contract import Batch, Example, FeatureSpec, word_capacity
 from lhg_jax.data.augment import augment, changes_sound
+from lhg_jax.data.in_place import InPlaceSource
+from lhg_jax.data.records import RecordSource
 from lhg_jax.data.schema import stack
 from lhg_jax.features import MFCC_SIZE, crop_features
 from lhg_jax.motion import LANDMARK, CoefficientSpace
@@ -101,7 +103,8 @@ class TrainStream:
             )
         self._data = data
         change = _TrainTransform(data.crop_frames, augmentation, source.features.causal)
-        stream = _grain().MapDataset.source(source).seed(seed).shuffle().repeat().random_map(change)
+        clips = InPlaceSource(source) if isinstance(source, RecordSource) else source
+        stream = _grain().MapDataset.source(clips).seed(seed).shuffle().repeat().random_map(change)
         self._batches = stream[process::processes].batch(batch_size // processes, batch_fn=stack)
         self._next = 0
         self._iterator: Iterator[Batch] | None = None  # started when the first batch is asked for

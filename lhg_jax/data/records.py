@@ -181,12 +181,12 @@ class RecordSource:
         """Raises `UserError` where the folder is not what its metadata says."""
         self.folder = str(folder)
         self.metadata = metadata
-        paths = [str(Path(folder, name)) for name in metadata.shards]
-        for path in paths:
+        self.shard_paths = [str(Path(folder, name)) for name in metadata.shards]
+        for path in self.shard_paths:
             if not Path(path).is_file():
                 raise UserError(f"{path}: shard is missing (prepare the data again)")
         with self._errors():
-            self._records = _data_source()(paths)
+            self._records = _data_source()(self.shard_paths)
         if len(self._records) != len(metadata.uuids):
             raise UserError(
                 f"{folder}: {len(self._records)} clips, but {METADATA} lists {len(metadata.uuids)}"
@@ -201,6 +201,12 @@ class RecordSource:
     def features(self) -> FeatureSpec:
         """What the features of all clips mean."""
         return self.metadata.features or presumed_features(self[0], self.metadata.space)
+
+    @functools.cached_property
+    def shard_sizes(self) -> list[int]:
+        """Number of clips in each shard."""
+        with self._errors():
+            return [_array_record().ArrayRecordReader(path).num_records() for path in self.shard_paths]
 
     @functools.cached_property
     def fingerprint(self) -> str:
