@@ -13,7 +13,7 @@ from data_ami_tree import AmiTree
 from data_seamless_tree import SeamlessTree
 from training_configs import make_config
 
-from lhg_jax.config import DataConfig, LoopConfig
+from lhg_jax.config import CheckpointConfig, DataConfig, LoopConfig
 from lhg_jax.metrics.labels import read_labels
 from lhg_jax.training import loop
 
@@ -102,6 +102,7 @@ def test_a_listener_trains_and_is_evaluated(options, tmp_path):
         train,
         data=DataConfig(train, test, 90, eval_frames=300, eval_batch_size=8, threads=1),
         train=LoopConfig(batch_size=8, steps=50, log_every=10, eval_every=25),
+        checkpoint=CheckpointConfig(every=50, keep=1),
     )
     summary = loop.train(config, tmp_path / "run")
     assert summary.finished and int(summary.state.step) == 50
