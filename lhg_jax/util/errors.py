@@ -1,5 +1,6 @@
 """Errors that a user can act on, and the one place that turns them into a line and an exit code."""
 
+import atexit
 import contextlib
 import errno
 import os
@@ -63,11 +64,19 @@ def run_cli(main: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:
-        message = disk_error(error) or device_error()
+        message = disk_error(error)
+        if message is not None:
+            atexit.register(_silence)
+        message = message or device_error()
         if message is None:
             raise
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+def _silence() -> None:
+    """Libraries that hold files open would say once more, as Python exits, that the disk is full."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def disk_error(error: BaseException | None) -> str | None:

@@ -44,6 +44,16 @@ def full(kind):
         raise
 
 
+def test_nothing_is_said_of_a_full_disk_after_the_line():
+    code = (
+        "import atexit, errno, os; from lhg_jax.util.errors import run_cli\n"
+        "def fail(): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'x.npz')\n"
+        "atexit.register(fail); run_cli(fail)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "x.npz: cannot" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("kind", "where"), [("plain", "out/x.npz"), ("chained", "out/x.npz"), ("library", "the disk")]
 )
