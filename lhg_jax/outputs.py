@@ -24,8 +24,8 @@ def require_unread(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Raises `UserError` for an output that is a file which something else reads."""
     read = {identity: path for path in inputs if (identity := _identity(path))}
     for path in outputs:
-        source = read.get(_identity(path))
-        if source is not None:
+        identity = _identity(path)
+        if identity and (source := read.get(identity)):
             raise UserError(f"{path}: is an input of another row ({source}), which would be lost")
 
 
