@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lhg_jax.contract import InferenceSpec, SpeakerFeatures
-from lhg_jax.models import flow_head
+from lhg_jax.models import chunks
 from lhg_jax.models.flow_head import AnyArray, FlowHead, FlowHeadConfig
 from lhg_jax.styles import ListenerStyle, draw_style
 from lhg_jax.windowed_inference import generate
@@ -136,23 +136,22 @@ def stateful(model: nn.Module) -> Callable:
 def draw_block(
     head: FlowHead,
     variables: Mapping[str, Any],
-    memory: flow_head.Memory,
+    memory: chunks.Memory,
     state_BNcS: Float[AnyArray, "batch chunks chunk state"],
     change_BNcC: Float[AnyArray, "batch chunks chunk coeff"],
     style_BD: Float[AnyArray, "batch style"],
-    fresh_BNnK: Float[AnyArray, "batch chunks chunk_and_start component"],
-    temperature: Float[AnyArray, ""],
-) -> tuple[flow_head.Memory, Float[AnyArray, "batch chunks chunk coeff"]]:
+    noise_BNZ: Float[AnyArray, "batch chunks innovation"],
+) -> tuple[chunks.Memory, Float[AnyArray, "batch chunks chunk coeff"]]:
     """Residuals (coefficients) of some chunks one after the other."""
-    mean_BNcK = flow_head.to_components(variables, change_BNcC)
+    mean_BNcK = chunks.to_components(variables, change_BNcC)
 
     def step(memory, inputs):
-        state, mean, fresh = inputs
-        return flow_head.draw_chunk(head, variables, memory, state, mean, style_BD, fresh, temperature)
+        state, mean, noise = inputs
+        return chunks.draw_chunk(head, variables, memory, state, mean, style_BD, noise)
 
-    by_chunk = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (state_BNcS, mean_BNcK, fresh_BNnK))
+    by_chunk = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (state_BNcS, mean_BNcK, noise_BNZ))
     memory, drawn_NBcK = jax.lax.scan(step, memory, by_chunk)
-    return memory, flow_head.to_change(variables, jnp.swapaxes(drawn_NBcK, 0, 1))
+    return memory, chunks.to_change(variables, jnp.swapaxes(drawn_NBcK, 0, 1))
 
 
 def draw_motion(
@@ -160,11 +159,11 @@ def draw_motion(
 ) -> Float[np.ndarray, "samples frames coeff"]:
     """One motion for each style and seed, of one clip. Row 0 of each is the trunk's."""
     c, frames = own.head.config, len(trunk.motion)
-    chunks = -(-(frames - 1) // c.chunk)
-    padded = -(-chunks // BLOCK) * BLOCK * c.chunk
+    blocks = -(-(frames - 1) // (c.chunk * BLOCK))
+    padded = blocks * BLOCK * c.chunk
     batch = len(seeds)
-    fresh = np.stack([_normal(seed, padded // c.chunk, c) for seed in seeds])
-    memory = flow_head.begin(c, jnp.zeros((batch, c.components)))
+    noise = np.stack([temperature * _normal(seed, blocks * BLOCK, c) for seed in seeds])
+    memory = chunks.begin(c, batch)
     code = np.stack([style.code() for style in styles])
     state, change = (_pad(x[1:], padded) for x in (trunk.state, trunk.motion - trunk.motion[:1]))
     drawn = [np.zeros((batch, 0, trunk.motion.shape[1]), np.float32)]
@@ -176,8 +175,7 @@ def draw_motion(
             np.broadcast_to(state[part], (batch, BLOCK * c.chunk, state.shape[-1])).reshape(shape),
             np.broadcast_to(change[part], (batch, BLOCK * c.chunk, change.shape[-1])).reshape(shape),
             code,
-            fresh[:, start // c.chunk :][:, :BLOCK],
-            np.float32(temperature),
+            noise[:, start // c.chunk :][:, :BLOCK],
         )
         drawn.append(np.asarray(residual).reshape(batch, BLOCK * c.chunk, -1))
     residuals = np.concatenate(drawn, axis=1)[:, : frames - 1]
@@ -186,10 +184,8 @@ def draw_motion(
     return motion
 
 
-def _normal(
-    seed: int, chunks: int, c: FlowHeadConfig
-) -> Float[np.ndarray, "chunks chunk_and_start component"]:
-    return np.random.default_rng([seed, 0]).standard_normal((chunks, c.chunk + 1, c.components), np.float32)
+def _normal(seed: int, count: int, c: FlowHeadConfig) -> Float[np.ndarray, "chunks innovation"]:
+    return np.random.default_rng([seed, 0]).standard_normal((count, c.innovations), np.float32)
 
 
 def _pad(rows: Float[np.ndarray, "frames size"], frames: int) -> Float[np.ndarray, "padded size"]:

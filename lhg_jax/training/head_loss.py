@@ -1,7 +1,7 @@
-"""Flow matching on chunks of residuals: components, batches of chunks, and the loss."""
+"""Flow matching on chunks of residuals: batches of chunks, and the loss."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.struct
 import jax
@@ -11,13 +11,11 @@ from jaxtyping import Float, PRNGKeyArray
 
 from lhg_jax.config import HeadConfig
 from lhg_jax.contract import LossSums
-from lhg_jax.models.flow_head import AnyArray, ChunkInputs, FlowHead, correlated_noise, to_components
+from lhg_jax.models.chunks import to_components, to_innovation
+from lhg_jax.models.flow_head import AnyArray, ChunkInputs, FlowHead, FlowHeadConfig
 from lhg_jax.styles import ATTITUDES, TRAITS
 from lhg_jax.training.step import LossFn
 from lhg_jax.training.trunk_features import TrunkFeatures
-
-LEAST_SCALE = 0.1  # of a component, as a share of the largest one's: what hardly moves is not blown up
-FIT_FRAMES = 100_000  # enough for the components, evenly spread over the set
 
 
 class ChunkBatch(flax.struct.PyTreeNode):
@@ -28,7 +26,7 @@ class ChunkBatch(flax.struct.PyTreeNode):
       mean: [B, H + c, C] the trunk's change from the clip's first frame; zeros before the clip.
       residual: [B, H + c, C] true minus mean; zeros before the clip.
       known: [B, H] bool, frames of the history that are in the clip and seen.
-      seen: [B, c] bool, frames of the chunk in which the true listener was seen.
+      seen: [B] bool, the true listener was seen in all of the chunk, and in the frames it is forecast from.
       style: [B, CODE_SIZE].
     """
 
@@ -40,45 +38,15 @@ class ChunkBatch(flax.struct.PyTreeNode):
     style: Any
 
 
-class Components(NamedTuple):
-    """Principal components of residuals in units of `unit`: what `flow_head.with_components` takes.
-
-    Attributes:
-      basis: orthonormal columns.
-      scale: size of each component.
-      unit: size of each coefficient.
-      largest: in units of `scale`, exceeded in one frame of a thousand.
-    """
-
-    basis: Float[np.ndarray, "coeff component"]
-    scale: Float[np.ndarray, "component"]
-    unit: Float[np.ndarray, "coeff"]
-    largest: Float[np.ndarray, "component"]
-
-
-def principal_components(
-    features: TrunkFeatures, unit: Float[np.ndarray, "coeff"], count: int
-) -> tuple[Components, float]:
-    """The components of a training set's residuals, and their share of the variance."""
-    step = -(-len(features.mean) // FIT_FRAMES)
-    rows = (features.target[::step] - features.mean[::step]).astype(np.float64) / unit
-    eigenvalues, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
-    largest = np.maximum(eigenvalues[::-1][:count], 1e-12)
-    scale = np.maximum(np.sqrt(largest), LEAST_SCALE * np.sqrt(largest[0]))
-    basis = vectors[:, ::-1][:, :count]
-    extreme = np.quantile(np.abs(rows @ basis / scale), 0.999, axis=0)
-    share = float(largest.sum() / np.maximum(eigenvalues.sum(), 1e-12))
-    return Components(basis, scale, unit, extreme), share
-
-
 class ChunkStream:
     """Endless batches of chunks from anywhere in the clips; batch n depends on the seed and n alone."""
 
-    def __init__(self, features: TrunkFeatures, *, chunk: int, history: int, batch_size: int, seed: int):
-        self._features, self._chunk, self._history = features, chunk, history
+    def __init__(self, features: TrunkFeatures, config: FlowHeadConfig, *, batch_size: int, seed: int):
+        self._features, self._memory = features, config.memory
+        self._chunk, self._history = config.chunk, config.history
         self._batch_size, self._seed, self._next = batch_size, seed, 0
         # A chunk may begin at any frame but a clip's first, and has to end within its clip.
-        places = np.diff(features.starts) - chunk
+        places = np.diff(features.starts) - self._chunk
         self._ends = np.cumsum(np.maximum(places, 0))
 
     def get_state(self) -> dict[str, int]:
@@ -114,38 +82,42 @@ class ChunkStream:
             mean=np.where(inside[..., None], change, np.float32(0)),
             residual=np.where(inside[..., None], residual, np.float32(0)),
             known=(inside & data.seen[rows])[:, : self._history],
-            seen=data.seen[rows[:, self._history :]],
+            seen=(data.seen[rows] | ~inside)[:, self._history - self._memory - 1 :].all(axis=1),
             style=data.codes[clips],
         )
 
 
-def make_head_loss(head: FlowHead, constants: dict[str, Any], config: HeadConfig) -> LossFn:
-    """The loss of one batch of chunks: squared error of the velocity and of its change along the chunk."""
+def make_head_loss(
+    head: FlowHead, constants: dict[str, Any], importance: Float[Any, "innovation"], config: HeadConfig
+) -> LossFn:
+    """The loss of one batch of chunks: squared error of the velocity, weighted by `importance`.
+
+    Without weights a nod, which is one innovation of 48, hardly counts.
+    """
 
     def loss_fn(params, batch_stats, batch: ChunkBatch, key: PRNGKeyArray):
-        keys = jax.random.split(key, 5)
+        keys = jax.random.split(key, 4)
         variables = {"params": params, "constants": constants}
-        inputs, target_BcK = chunk_inputs(head, variables, batch)
+        inputs, residual_BcK = chunk_inputs(head, variables, batch)
+        target_BZ = to_innovation(head.config, variables, inputs, residual_BcK)
         inputs = spoil(inputs, keys[0], config)
-        size, (_, frames, components) = len(batch.style), target_BcK.shape
-        first_BK = jax.random.normal(keys[1], (size, components))
-        fresh_BcK = jax.random.normal(keys[2], (size, frames, components))
-        noise_BcK = correlated_noise(fresh_BcK, first_BK, head.config.noise_correlation)
-        tau_B = jax.nn.sigmoid(jax.random.normal(keys[3], (size,)))  # logit-normal, Esser et al. 2024
-        hears_B = jax.random.bernoulli(keys[4], 1 - config.drop_speaker, (size,))
-        mixed = tau_B[:, None, None]
-        x_BcK = (1 - mixed) * noise_BcK + mixed * target_BcK
-        velocity_BcK: Any = head.apply(variables, inputs, x_BcK, tau_B, hears_B)
-        error_BcK = velocity_BcK - (target_BcK - noise_BcK)
-        error_BcK = jnp.where(batch.seen[..., None], error_BcK, 0.0)
-        # The frame before the chunk is given: there the error is zero.
-        change_BcK = jnp.diff(error_BcK, axis=1, prepend=0.0)
-        counts_B = jnp.full(size, float(frames * components))
-        terms = {
-            name: LossSums(jnp.square(part_BcK).sum((1, 2)), counts_B)
-            for name, part_BcK in (("velocity", error_BcK), ("change", change_BcK))
+        noise_BZ = jax.random.normal(keys[1], target_BZ.shape)
+        tau_B = jax.nn.sigmoid(jax.random.normal(keys[2], target_BZ.shape[:1]))  # Esser et al. 2024
+        hears_B = jax.random.bernoulli(keys[3], 1 - config.drop_speaker, tau_B.shape)
+        x_BZ = (1 - tau_B[:, None]) * noise_BZ + tau_B[:, None] * target_BZ
+        condition: Any = head.apply(variables, inputs, hears_B, method="condition")
+        velocity_BZ: Any = head.apply(variables, condition, x_BZ, tau_B, method="velocity")
+        log_BZ: Any = head.apply(variables, condition, method="log_variance")
+        errors = {
+            "velocity": jnp.square(velocity_BZ - (target_BZ - noise_BZ)),
+            "likelihood": (jnp.square(target_BZ) * jnp.exp(-log_BZ) + log_BZ) / 2,
         }
-        sums_B = terms["velocity"].sums + config.change_weight * terms["change"].sums
+        counts_B = batch.seen.astype(jnp.float32) * target_BZ.shape[1]
+        terms = {
+            name: LossSums(jnp.where(batch.seen, (x * importance[None]).sum(1), 0.0), counts_B)
+            for name, x in errors.items()
+        }
+        sums_B = terms["velocity"].sums + config.likelihood_weight * terms["likelihood"].sums
         return jax.tree.map(jnp.sum, (LossSums(sums_B, counts_B, terms),)), batch_stats
 
     return loss_fn
@@ -164,16 +136,13 @@ def chunk_inputs(
 
 
 def spoil(inputs: ChunkInputs, key: PRNGKeyArray, config: HeadConfig) -> ChunkInputs:
-    """Noise on the past, which at run time is the head's own; sometimes no past, and less or no style."""
-    noise_key, past_key, style_key, trait_key = jax.random.split(key, 4)
-    k = inputs.mean.shape[-1]
+    """Sometimes no past but the last frame, and less or no style."""
+    past_key, style_key, trait_key = jax.random.split(key, 3)
     batch = len(inputs.style)
-    noise = config.history_noise * jax.random.normal(noise_key, (*inputs.past.shape[:2], k))
-    past = inputs.past.at[..., :k].add(noise)
     keep = jax.random.bernoulli(past_key, 1 - config.drop_history, (batch, 1))
     every = jax.random.bernoulli(style_key, 1 - config.drop_style, (batch, 1))
     each = jax.random.bernoulli(trait_key, 1 - config.drop_style, (batch, len(TRAITS) + 1)) & every
     kept = jnp.concatenate(
         [each[:, :-1], each[:, :-1], jnp.repeat(each[:, -1:], len(ATTITUDES), axis=1)], axis=1
     )
-    return inputs.replace(past=past, known=inputs.known & keep, style=jnp.where(kept, inputs.style, 0.0))
+    return inputs.replace(known=inputs.known & keep, style=jnp.where(kept, inputs.style, 0.0))

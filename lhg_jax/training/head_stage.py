@@ -15,11 +15,12 @@ from lhg_jax.data.joined import open_sources
 from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.generative import ListenerHead
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener
-from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, example_inputs, with_components
+from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, example_inputs
 from lhg_jax.styles import TABLE
 from lhg_jax.training.compiler import compiler_options
+from lhg_jax.training.head_constants import measure
 from lhg_jax.training.head_evaluation import HeadEvaluation
-from lhg_jax.training.head_loss import ChunkStream, make_head_loss, principal_components
+from lhg_jax.training.head_loss import ChunkStream, make_head_loss
 from lhg_jax.training.hooks import Save
 from lhg_jax.training.identity import run_identity, write_settings
 from lhg_jax.training.listener_file import NAME
@@ -43,10 +44,11 @@ def train_head(config: TrainConfig, workdir: Path, draw_frames: DrawFrames | Non
     trunk.require_features(config.data.train, source.features, "prepare clips like the trunk's")
     identity = run_identity(config, source, held_out, trunk=fingerprint(trunk_file, trunk, source))
     with open_workdir(config, identity, workdir) as checkpoints:
-        features = trunk_features(workdir / "trunk" / "train", trunk, trunk_file, source)
+        folder, unseen = workdir / "trunk", config.head.unseen
+        features = trunk_features(folder / "train", trunk, trunk_file, source, unseen)
         run = HeadRun(config, trunk, features)
         if held_out:
-            valid = trunk_features(workdir / "trunk" / "valid", trunk, trunk_file, held_out)
+            valid = trunk_features(folder / "valid", trunk, trunk_file, held_out)
             run.evaluation = HeadEvaluation(run, valid, held_out)
         state, stream = run.fresh_state(), run.stream()
         if (restored := checkpoints.restore(jax.eval_shape(lambda: state))) is not None:
@@ -72,12 +74,15 @@ class HeadRun:
         self.mesh = make_mesh(config.train.fsdp)
         self.head = FlowHead(config.model)
         unit = np.asarray(trunk.variables["constants"]["motion_scale"]["std"], np.float64)
-        components, self.share = principal_components(features, unit, config.model.components)
-        self._constants = with_components({}, *components)["constants"]
+        weight = np.ones(len(unit))
+        weight[trunk.space.slice("angle")] = config.head.pose_weight
+        measured = measure(features, unit, weight, config.model)
+        self.share = measured.share
+        self._constants = {name: jnp.asarray(x) for name, x in measured.constants._asdict().items()}
         self.optimizer = make_optimizer(config.optimizer, config.train.steps)
         self.key = jax.random.fold_in(jax.random.key(config.train.seed), STEP_STREAM)
         options = compiler_options(self.mesh.devices.flat[0].platform)
-        self.loss = make_head_loss(self.head, self._constants, config.head)
+        self.loss = make_head_loss(self.head, self._constants, measured.importance, config.head)
         self.step = jax.jit(self._step, donate_argnums=0, compiler_options=options)
 
     def _step(self, state, batch, key):
@@ -93,14 +98,9 @@ class HeadRun:
 
     def stream(self, features: TrunkFeatures | None = None, size: int | None = None) -> ChunkStream:
         """Batches of chunks of the training clips, or of others."""
-        c, loop = self.head.config, self.config.train
-        return ChunkStream(
-            features or self.features,
-            chunk=c.chunk,
-            history=c.history,
-            batch_size=size or loop.batch_size,
-            seed=loop.seed,
-        )
+        loop = self.config.train
+        size = size or loop.batch_size
+        return ChunkStream(features or self.features, self.head.config, batch_size=size, seed=loop.seed)
 
     def fresh_state(self) -> TrainState:
         """The state before the first step, on every device."""

@@ -46,16 +46,23 @@ class TrunkFeatures:
 
 
 def trunk_features(
-    folder: Path, trunk: ListenerModel, trunk_file: Path, source: RecordSource
+    folder: Path, trunk: ListenerModel, trunk_file: Path, source: RecordSource, unseen: float = 0.0
 ) -> TrunkFeatures:
-    """Reads `folder`, or fills it where it is of another trunk or other clips."""
-    mark = fingerprint(trunk_file, trunk, source)
+    """Reads `folder`, or fills it where it is of another trunk or other clips.
+
+    Args:
+      folder: of the arrays.
+      trunk, trunk_file: the listener and its file.
+      source: clips.
+      unseen: share of the clips whose speaker the trunk only hears.
+    """
+    mark = f"{fingerprint(trunk_file, trunk, source)} {unseen}"
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         index = {}
     if index.get("mark") != mark:
-        fill(folder, trunk, source, mark)
+        fill(folder, trunk, source, mark, unseen)
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     return TrunkFeatures(np.array(index["starts"]), **arrays, codes=np.load(folder / "codes.npy"))
@@ -70,8 +77,8 @@ def fingerprint(trunk_file: Path, trunk: ListenerModel, source: RecordSource) ->
     return digest.hexdigest()[:16]
 
 
-def fill(folder: Path, trunk: ListenerModel, source: RecordSource, mark: str) -> None:
-    """Runs the trunk over every clip as `sample` does."""
+def fill(folder: Path, trunk: ListenerModel, source: RecordSource, mark: str, unseen: float) -> None:
+    """Runs the trunk over every clip as `sample` does; in the share `unseen`, as it does for sound alone."""
     folder.mkdir(parents=True, exist_ok=True)
     frames = [len(source[i].listener_motion) for i in range(len(source))]
     starts = np.concatenate([[0], np.cumsum(frames)])
@@ -80,9 +87,10 @@ def fill(folder: Path, trunk: ListenerModel, source: RecordSource, mark: str) ->
     files, traits = None, []
     for i in range(len(source)):
         clip = source[i]
+        is_seen = clip.features.speaker_seen & (np.random.default_rng(i).random() >= unseen)
         output = run_trunk(
             lambda *inputs: compiled(variables, *inputs),
-            clip.features,
+            clip.features.replace(speaker_seen=is_seen),
             clip.listener_motion[0].astype(np.float32),
             trunk.inference,
         )

@@ -6,18 +6,13 @@ import numpy as np
 import pytest
 
 from lhg_jax.generative import BLOCK, Draw, ListenerHead, TrunkOutput, draw_motion
-from lhg_jax.models import flow_head
-from lhg_jax.models.flow_head import (
-    FlowHead,
-    FlowHeadConfig,
-    correlated_noise,
-    example_inputs,
-    with_components,
-)
+from lhg_jax.models import chunks
+from lhg_jax.models.chunks import Constants
+from lhg_jax.models.flow_head import ChunkInputs, FlowHead, FlowHeadConfig, example_inputs
 from lhg_jax.styles import CODE_SIZE, ListenerStyle
 
 SMALL = FlowHeadConfig(
-    coeff=7, state=5, components=3, chunk=2, history=4, width=16, blocks=1, steps=2, noise_carry=0.5
+    coeff=7, state=5, components=3, chunk=2, history=4, memory=2, width=16, blocks=1, steps=2
 )
 
 
@@ -29,12 +24,43 @@ def random_head(config: FlowHeadConfig = SMALL, seed: int = 0) -> ListenerHead:
     params = jax.tree.map(
         lambda x: jnp.asarray(rng.normal(0, 0.1, x.shape), jnp.float32), variables["params"]
     )
-    basis = np.linalg.qr(rng.normal(size=(config.coeff, config.components)))[0]
-    scale, unit = rng.uniform(0.5, 2, config.components), rng.uniform(0.5, 2, config.coeff)
-    largest = np.full(config.components, 12.0)
-    variables = with_components({"params": params}, basis, scale, unit, largest)
+    constants = random_constants(rng, config)._asdict()
+    variables = {"params": params, "constants": jax.tree.map(jnp.asarray, constants)}
     styles = np.stack([ListenerStyle(*rng.uniform(size=5), attitude="neutral").code() for _ in range(5)])
     return ListenerHead(head, variables, styles)
+
+
+def random_constants(rng: np.random.Generator, config: FlowHeadConfig) -> Constants:
+    """Components and innovations that invert; a forecast that dies out."""
+    k, z = config.components, config.drawn
+    basis = np.linalg.qr(rng.normal(size=(config.coeff, k)))[0]
+    scale, unit = rng.uniform(0.5, 2, k), rng.uniform(0.5, 2, config.coeff)
+    turn, sizes = np.linalg.qr(rng.normal(size=(z, z)))[0], rng.uniform(0.1, 0.3, z)
+    constants = Constants(
+        analysis=basis / unit[:, None] / scale,
+        synthesis=(basis * scale).T * unit,
+        largest=np.full(k, 12.0),
+        pace=rng.uniform(0.1, 0.3, 2 * k),
+        forecast=rng.normal(0, 0.05, (2 * k * (1 + config.memory) + z, z)),
+        whiten=turn / sizes,
+        colour=(turn * sizes).T,
+    )
+    return Constants(*(x.astype(np.float32) for x in constants))
+
+
+def random_inputs(batch: int, config: FlowHeadConfig = SMALL, seed: int = 2) -> ChunkInputs:
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape):
+        return rng.normal(size=(batch, *shape)).astype(np.float32)
+
+    return ChunkInputs(
+        state=normal(config.chunk, config.state),
+        mean=normal(config.chunk, config.components),
+        past=normal(config.history, 2 * config.components),
+        known=rng.random((batch, config.history)) < 0.7,
+        style=normal(CODE_SIZE),
+    )
 
 
 def random_trunk(frames: int, seed: int = 1) -> TrunkOutput:
@@ -46,16 +72,44 @@ def random_trunk(frames: int, seed: int = 1) -> TrunkOutput:
 def test_components_invert_within_their_span():
     own = random_head()
     components = np.random.default_rng(0).normal(size=(4, SMALL.components)).astype(np.float32)
-    change = flow_head.to_change(own.variables, components)
-    again = flow_head.to_components(own.variables, change)
+    change = chunks.to_change(own.variables, components)
+    again = chunks.to_components(own.variables, change)
     np.testing.assert_allclose(again, components, rtol=1e-4, atol=1e-5)
 
 
-def test_noise_has_unit_variance_and_the_correlation_asked_for():
-    fresh = jax.random.normal(jax.random.key(0), (4000, 6, 2))
-    noise = np.asarray(correlated_noise(fresh, jax.random.normal(jax.random.key(1), (4000, 2)), 0.8))
-    np.testing.assert_allclose(noise.std(axis=(0, 2)), 1, atol=0.05)
-    assert np.corrcoef(noise[:, 0, 0], noise[:, 1, 0])[0, 1] == pytest.approx(0.8, abs=0.05)
+def test_innovations_and_residuals_lead_to_each_other():
+    own, inputs = random_head(), random_inputs(5)
+    drawn = np.random.default_rng(0).normal(size=(5, SMALL.drawn)).astype(np.float32)
+    residuals = chunks.to_residuals(SMALL, own.variables, inputs, drawn)
+    again = chunks.to_innovation(SMALL, own.variables, inputs, residuals)
+    np.testing.assert_allclose(again, drawn, rtol=1e-3, atol=1e-4)
+
+
+def test_a_forecast_of_nothing_new_stays_where_it_was():
+    own, inputs = random_head(), random_inputs(1)
+    still = np.zeros_like(own.variables["constants"]["forecast"])
+    variables = {"constants": {**own.variables["constants"], "forecast": still}}
+    expected = np.repeat(inputs.past[:, -1:, :3], SMALL.chunk, axis=1)
+    np.testing.assert_array_equal(chunks.forecast(SMALL, variables, inputs), expected)
+
+
+def test_what_a_chunk_is_forecast_from():
+    inputs = random_inputs(3)
+    rows = np.asarray(chunks.approach(inputs.past, inputs.mean, SMALL.memory))
+    last, before, after = np.split(rows, [6, 18], axis=1)
+    np.testing.assert_array_equal(last, inputs.past[:, -1])
+    np.testing.assert_allclose(before[:, 6:], inputs.past[:, -1] - inputs.past[:, -2], rtol=1e-6)
+    np.testing.assert_allclose(before[:, :6], inputs.past[:, -2] - inputs.past[:, -3], rtol=1e-6)
+    np.testing.assert_allclose(after[:, :3], inputs.mean[:, 0] - inputs.past[:, -1, 3:], rtol=1e-5)
+    np.testing.assert_allclose(after[:, 3:], inputs.mean[:, 1] - inputs.mean[:, 0], rtol=1e-5)
+
+
+def test_frames_that_are_not_known_do_not_reach_the_network():
+    own, inputs = random_head(), random_inputs(4)
+    other = inputs.replace(past=np.where(inputs.known[..., None], inputs.past, 9.0))
+    hears = np.ones(4, bool)
+    conditions = [own.head.apply(own.variables, x, hears, method="condition") for x in (inputs, other)]
+    np.testing.assert_allclose(*conditions, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 2 * BLOCK + 1, 4 * BLOCK + 4])
@@ -64,14 +118,14 @@ def test_a_clip_is_its_chunks_one_after_the_other(frames):
     style = ListenerStyle(0.2, 0.4, 0.6, 0.8, 0.9, "positive")
     motion = draw_motion(own, trunk, [style], [3], 0.7)[0]
     np.testing.assert_array_equal(motion[0], trunk.motion[0])
-    fresh = np.random.default_rng([3, 0]).standard_normal((frames, 3, 3), np.float32)
-    memory = flow_head.begin(SMALL, np.zeros((1, 3), np.float32))
-    change = np.asarray(flow_head.to_components(own.variables, trunk.motion - trunk.motion[:1]))
+    noise = 0.7 * np.random.default_rng([3, 0]).standard_normal((frames, SMALL.drawn), np.float32)
+    memory = chunks.begin(SMALL, 1)
+    change = np.asarray(chunks.to_components(own.variables, trunk.motion - trunk.motion[:1]))
     for start in range(1, frames - 1, 2):
         part = slice(start, start + 2)
-        inputs = (trunk.state[None, part], change[None, part], style.code()[None], fresh[None, start // 2])
-        memory, drawn = flow_head.draw_chunk(own.head, own.variables, memory, *inputs, jnp.float32(0.7))
-        residual = flow_head.to_change(own.variables, drawn)[0]
+        inputs = (trunk.state[None, part], change[None, part], style.code()[None], noise[None, start // 2])
+        memory, drawn = chunks.draw_chunk(own.head, own.variables, memory, *inputs)
+        residual = chunks.to_change(own.variables, drawn)[0]
         np.testing.assert_allclose(motion[part], trunk.motion[part] + residual, rtol=1e-3, atol=1e-3)
 
 
@@ -82,7 +136,7 @@ def test_no_draw_leaves_the_largest_of_the_training_set():
     held = {**own.variables["constants"], "largest": jnp.asarray([0.5, 1.0, 1.5])}
     own = ListenerHead(own.head, {**own.variables, "constants": held}, own.styles)
     drawn = draw_motion(own, trunk, [ListenerStyle()], [0], 5.0)[0] - trunk.motion
-    sizes = [np.abs(flow_head.to_components(own.variables, x)).max(axis=0) for x in (free, drawn)]
+    sizes = [np.abs(chunks.to_components(own.variables, x)).max(axis=0) for x in (free, drawn)]
     assert (np.asarray(sizes[0]) > 2).all()
     np.testing.assert_allclose(sizes[1], [0.5, 1.0, 1.5], rtol=1e-4)
 
@@ -110,7 +164,7 @@ def test_guidance_of_one_is_none_and_the_deaf_hear_nothing():
     np.testing.assert_array_equal(velocity(False, inputs.state), velocity(False, inputs.state + 1))
     assert np.abs(velocity(True, inputs.state) - velocity(True, inputs.state + 1)).max() > 1e-3
     guided = FlowHead(FlowHeadConfig(**{**SMALL.__dict__, "guidance": 1.0 + 1e-6}))
-    plain, nearly = (flow_head.flow(h, own.variables, inputs, x) for h in (own.head, guided))
+    plain, nearly = (chunks.flow(h, own.variables, inputs, x) for h in (own.head, guided))
     np.testing.assert_allclose(plain, nearly, atol=1e-4)
 
 
@@ -123,7 +177,7 @@ def test_factors_move_styles():
     assert len(moved.code()) == CODE_SIZE
 
 
-@pytest.mark.parametrize("wrong", [{"components": 8}, {"noise_correlation": 1.0}])
+@pytest.mark.parametrize("wrong", [{"components": 8}, {"memory": 36}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         FlowHeadConfig(coeff=7, **{"components": 3, **wrong})

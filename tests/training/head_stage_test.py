@@ -15,16 +15,19 @@ from lhg_jax.contract import FeatureSpec
 from lhg_jax.data.records import open_source
 from lhg_jax.generative import Draw
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener, template
-from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, with_components
+from lhg_jax.models.chunks import approach
+from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig
 from lhg_jax.styles import CODE_SIZE
-from lhg_jax.training.head_loss import ChunkStream, chunk_inputs, principal_components, spoil
+from lhg_jax.training.head_constants import measure, principal_components, ridge, whitening
+from lhg_jax.training.head_loss import ChunkStream, chunk_inputs, spoil
 from lhg_jax.training.head_stage import train_head
 from lhg_jax.training.listener_file import NAME
 from lhg_jax.training.setup import build_model
 from lhg_jax.training.trunk_features import TrunkFeatures, fingerprint
 from lhg_jax.util.errors import UserError
 
-HEAD = FlowHeadConfig(state=16, components=4, chunk=2, history=3, width=8, blocks=1, steps=2)
+HEAD = FlowHeadConfig(state=16, components=4, chunk=2, history=3, memory=1, width=8, blocks=1, steps=2)
+TOY = dataclasses.replace(HEAD, coeff=5, state=3)
 
 
 def random_features(seed: int = 0, frames=(9, 4, 12), coeff: int = 5, state: int = 3) -> TrunkFeatures:
@@ -42,7 +45,7 @@ def random_features(seed: int = 0, frames=(9, 4, 12), coeff: int = 5, state: int
 
 def test_chunks_lie_within_their_clips():
     data = random_features()
-    stream = ChunkStream(data, chunk=2, history=3, batch_size=400, seed=1)
+    stream = ChunkStream(data, TOY, batch_size=400, seed=1)
     batch = next(stream)
     clip_of_row = np.repeat(np.arange(3), np.diff(data.starts))
     seen = set()
@@ -55,7 +58,7 @@ def test_chunks_lie_within_their_clips():
         past = np.arange(rows[0] - 3, rows[0])
         inside = past >= data.starts[clip]
         np.testing.assert_array_equal(batch.known[n], inside & (past != 5))
-        np.testing.assert_array_equal(batch.seen[n], np.array(rows) != 5)
+        assert batch.seen[n] == (5 not in range(max(rows[0] - 2, int(data.starts[clip])), rows[1] + 1))
         expected = np.where(inside[:, None], data.target[past] - data.mean[past], 0)
         np.testing.assert_array_equal(batch.residual[n, :3], expected)
         change = data.mean[rows] - data.mean[data.starts[clip]]
@@ -64,8 +67,8 @@ def test_chunks_lie_within_their_clips():
 
 
 def test_the_stream_goes_on_where_it_was():
-    first = ChunkStream(random_features(), chunk=2, history=3, batch_size=4, seed=1)
-    second = ChunkStream(random_features(), chunk=2, history=3, batch_size=4, seed=1)
+    first = ChunkStream(random_features(), TOY, batch_size=4, seed=1)
+    second = ChunkStream(random_features(), TOY, batch_size=4, seed=1)
     next(first), next(first)
     second.set_state(first.get_state())
     jax.tree.map(np.testing.assert_array_equal, next(first), next(second))
@@ -76,25 +79,54 @@ def test_components_whiten_the_residuals():
     mixed = (data.target - data.mean) @ np.diag([3.0, 2.0, 1.0, 0.01, 0.01]) + data.mean
     data = dataclasses.replace(data, target=mixed.astype(np.float32))
     unit = np.array([1.0, 2.0, 1.0, 1.0, 1.0])
-    components, share = principal_components(data, unit, 3)
+    components = principal_components(data, unit, 3)
     drawn = ((data.target - data.mean) / unit) @ components.basis / components.scale
     np.testing.assert_allclose(drawn.T @ drawn / len(drawn), np.eye(3), atol=0.05)
     assert (np.abs(drawn) > components.largest).mean() == pytest.approx(0.001, abs=0.0006)
-    assert share > 0.999
+    assert components.share > 0.999
+
+
+def test_least_squares_recovers_what_rows_say():
+    rng = np.random.default_rng(3)
+    rows, weights = rng.normal(size=(3000, 6)), rng.normal(size=(6, 4))
+    noise = rng.normal(0, 0.1, (3000, 4))
+    np.testing.assert_allclose(ridge(rows, rows @ weights + noise), weights, atol=0.02)
+
+
+def test_whitened_innovations_do_not_correlate():
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(5000, 4)) @ rng.normal(size=(4, 4))
+    whiten, colour = whitening(rows)
+    white = rows @ whiten
+    np.testing.assert_allclose(white.T @ white / len(white), np.eye(4), atol=1e-6)
+    np.testing.assert_allclose(white @ colour, rows, atol=1e-6)
+
+
+def test_a_forecast_knows_what_follows_from_the_past():
+    """Residuals that keep their speed: once two frames are known, nothing is new but the noise."""
+    rng, frames = np.random.default_rng(5), 4000
+    speed = np.cumsum(rng.normal(0, 0.02, (frames, 5)), axis=0)
+    path = np.cumsum(speed - speed.mean(axis=0), axis=0)
+    data = random_features(frames=(frames,))
+    data = dataclasses.replace(data, target=data.mean + path.astype(np.float32))
+    constants, _ = measure(data, np.ones(5), TOY)
+    batch = next(ChunkStream(data, TOY, batch_size=500, seed=2))
+    variables = {"constants": constants._asdict()}
+    inputs, chunk = chunk_inputs(FlowHead(TOY), variables, batch)
+    rise = np.asarray(chunk - inputs.past[:, -1:, :4]).reshape(500, -1)
+    rows = np.asarray(approach(inputs.past, inputs.mean, TOY.memory))
+    left = rise - rows @ constants.forecast
+    assert left[batch.seen].std() < 0.05 * rise[batch.seen].std()
 
 
 def test_what_is_spoiled_in_training():
-    head = FlowHead(dataclasses.replace(HEAD, coeff=5, state=3))
-    rng = np.random.default_rng(0)
-    basis = np.linalg.qr(rng.normal(size=(5, 4)))[0]
-    variables = with_components({"params": {}}, basis, np.ones(4), np.ones(5), np.ones(4))
-    batch = next(ChunkStream(random_features(), chunk=2, history=3, batch_size=2000, seed=1))
+    head = FlowHead(TOY)
+    data = random_features()
+    variables = {"constants": measure(data, np.ones(5), TOY)[0]._asdict()}
+    batch = next(ChunkStream(data, TOY, batch_size=2000, seed=1))
     inputs, _ = chunk_inputs(head, variables, jax.tree.map(jnp.asarray, batch))
-    spoiled = spoil(
-        inputs, jax.random.key(0), HeadConfig(history_noise=0.1, drop_history=0.3, drop_style=0.2)
-    )
-    noise = np.asarray(spoiled.past - inputs.past)
-    assert noise[..., :4].std() == pytest.approx(0.1, rel=0.05) and not noise[..., 4:].any()
+    spoiled = spoil(inputs, jax.random.key(0), HeadConfig(drop_history=0.3, drop_style=0.2))
+    np.testing.assert_array_equal(spoiled.past, inputs.past)
     had = np.asarray(inputs.known).any(axis=1)
     lost = ~np.asarray(spoiled.known).any(axis=1)
     assert lost[had].mean() == pytest.approx(0.3, abs=0.05)
