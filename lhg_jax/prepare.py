@@ -67,6 +67,8 @@ class Options:
     """synthetic, with --speech: only recordings that the manifest marks `clear`, free to be passed on."""
     listeners: Literal["varied", "constant"] = "varied"
     """synthetic: people who differ and vary, or one that keeps fixed rules, by which models can be probed."""
+    takes: int = 1
+    """synthetic: clips with the same speaker, each with another varied listener; --hours counts them all."""
     split: Literal["train", "valid", "test"] = "train"
     """synthetic, folder: the split all clips belong to. No two splits share a synthetic dyad."""
     splits: Annotated[dict[str, str], UNSET] = dataclasses.field(default_factory=dict)
@@ -192,9 +194,12 @@ def _plan_synthetic(options: Options) -> Plan:
 
     voices, left_out = _voices(options, options.speech) if options.speech is not None else ([], [])
     origin = f"synthetic, {options.speech.resolve()}" if options.speech is not None else "synthetic"
-    jobs = synthetic_jobs(
-        options.hours, options.seed, options.split, voices, options.speech_share, options.listeners
-    )
+    if options.takes < 1 or (options.takes > 1 and options.listeners == "constant"):
+        raise UserError(
+            "--takes: at least 1, and 1 for listeners that keep fixed rules: they all do the same"
+        )
+    shares = options.speech_share, options.listeners, options.takes
+    jobs = synthetic_jobs(options.hours, options.seed, options.split, voices, *shares)
     known, encoder = options.words.asr != "none", options.words.word_encoder
     jobs = [
         dataclasses.replace(job, causal=options.causal, transcribed=known, word_encoder=encoder)

@@ -122,7 +122,9 @@ def main(options: Options) -> None:
     silence = DyadParams(speech=SpeechParams(silent=1.0, clip_s=(8.0, 8.04)))
     print("| listeners |", *(f"{name} |" for name in alive(dyads[0].listener)))
     print_alive("while somebody speaks", dyads)
-    print_alive("8 s of silence", [synthesise_varied(options.seed, index, silence) for index in range(40)])
+    print_alive(
+        "8 s of silence", [synthesise_varied(options.seed, index, params=silence) for index in range(40)]
+    )
     for kind in ("nod", "smile", "tilt"):
         print(f"\n{share_of_windows(dyads, kind):.0%} of windows of 10 s have a {kind}")
     print("\nThe same people another time:", ceiling(dyads, options.seed))

@@ -26,6 +26,7 @@ AnyArray = jax.Array | np.ndarray
 
 TIME_WAVES = 16  # of the embedding of tau
 STATE_SIZE = 48  # what is kept of the trunk's state in a frame
+HEARD_SIZE = 12  # what is kept of all that is heard in a chunk: with more, a head knew its passages by heart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +97,7 @@ class FlowHead(nn.Module):
         for name, shape in constant_shapes(c).items():
             self.variable("constants", name, jnp.zeros, shape)
         self.hear = nn.Dense(STATE_SIZE)
+        self.gather, self.heard = nn.Dense(c.width), nn.Dense(HEARD_SIZE)
         self.from_speaker, self.from_past, self.from_style = (nn.Dense(c.width) for _ in range(3))
         self.deaf = self.param("deaf", nn.initializers.normal(1.0), (c.width,))
         self.mix, self.from_time, self.into = (nn.Dense(c.width) for _ in range(3))
@@ -126,7 +128,8 @@ class FlowHead(nn.Module):
         """All that does not depend on the flow's time."""
         batch = len(inputs.style)
         heard = [nn.silu(self.hear(inputs.state)).reshape(batch, -1), inputs.mean.reshape(batch, -1)]
-        speaker_BW = self.from_speaker(jnp.concatenate(heard, axis=-1))
+        heard_BH = jnp.tanh(self.heard(nn.silu(self.gather(jnp.concatenate(heard, axis=-1)))))
+        speaker_BW = self.from_speaker(heard_BH)
         sum_BW = jnp.where(hears_B[:, None], speaker_BW, self.deaf[None])
         sum_BW += self.from_past(self.remembered(inputs)) + self.from_style(inputs.style)
         return self.mix(nn.silu(sum_BW))

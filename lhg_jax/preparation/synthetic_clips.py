@@ -17,6 +17,7 @@ from lhg_jax.simulator.dyads import (
     Dyad,
     DyadParams,
     dyads_for_hours,
+    name_of,
     split_seed,
     synthesise,
     synthesise_human,
@@ -27,6 +28,7 @@ from lhg_jax.speech.bert import shared_encoder
 from lhg_jax.speech.causal import PrefixEncoder, causal_spec, extract_causal_speech
 from lhg_jax.speech.word_options import WordOptions
 from lhg_jax.speech.words import to_json
+from lhg_jax.util.errors import UserError
 
 Listeners = Literal["varied", "constant"]
 CAUSAL_VERSION = 1  # of the features that hear no future: raised when the same dyad would give others
@@ -47,6 +49,7 @@ class SyntheticJob:
       causal: with features that hear no future.
       transcribed: the words are known. For causal features each is read with all before it, which takes long.
       word_encoder: folder of the BERT that reads them; None: the package's own.
+      take: which of those who listen to the same speaker.
     """
 
     seed: int
@@ -57,12 +60,13 @@ class SyntheticJob:
     causal: bool = False
     transcribed: bool = True
     word_encoder: Path | None = None
+    take: int = 0
 
     @property
     def uuid(self) -> str:
         """As the simulator names it."""
         kind = "human" if self.voice else "varied" if self.listeners == "varied" else "synthetic"
-        return f"{kind}-{self.seed}-{self.index:06d}"
+        return name_of(kind, self.seed, self.index, self.take)
 
     @property
     def key(self) -> str:
@@ -71,6 +75,7 @@ class SyntheticJob:
         kind = (files, self.listeners) if files or self.listeners == "varied" else ()
         recipe: tuple[str | int, ...] = ("causal", CAUSAL_VERSION) if self.causal else ()
         recipe += () if self.transcribed else ("no words",)
+        recipe += ("take", self.take) if self.take else ()
         recipe += tuple(map(str, WordOptions(word_encoder=self.word_encoder).stamps()))
         description = (RECIPE_VERSION, self.seed, self.index, DyadParams(), *kind, *recipe)
         return hashlib.sha256(repr(description).encode()).hexdigest()[:24]
@@ -78,9 +83,9 @@ class SyntheticJob:
     def dyad(self) -> Dyad:
         """Simulates the dyad."""
         if self.voice is not None:
-            return synthesise_human(self.voice.load(), self.seed, self.index)
+            return synthesise_human(self.voice.load(), self.seed, self.index, self.take)
         if self.listeners == "varied":
-            return synthesise_varied(self.seed, self.index)
+            return synthesise_varied(self.seed, self.index, self.take)
         return synthesise(self.seed, self.index)
 
     def make(self) -> tuple[Example, ClipInfo]:
@@ -119,6 +124,7 @@ def synthetic_jobs(
     voices: Sequence[Voice] = (),
     speech_share: float = 0.0,
     listeners: Listeners = "varied",
+    takes: int = 1,
 ) -> list[SyntheticJob]:
     """The dyads that make up `hours` of a split of the set `seed`.
 
@@ -129,14 +135,23 @@ def synthetic_jobs(
       voices: people whose recordings may be heard.
       speech_share: of the dyads that have one of these people, in [0, 1]; the others have synthetic voices.
       listeners: see `SyntheticJob`.
+      takes: dyads with the same speaker, each with another listener.
+
+    Raises `UserError` for takes below 1, and for more than 1 of listeners that all do the same.
     """
+    if takes < 1 or (takes > 1 and listeners == "constant"):
+        raise UserError(
+            "--takes: at least 1, and no more for listeners with fixed rules, who all do the same"
+        )
     number = split_seed(seed, split)
     rng = np.random.default_rng(np.random.SeedSequence([number, 2]))
-    count = dyads_for_hours(hours)
+    count = dyads_for_hours(hours / takes)
     human = rng.random(count) < speech_share if voices else np.zeros(count, bool)
     weights = np.array([len(voice.files) for voice in voices], float) ** 0.5
     chosen = rng.choice(len(voices), count, p=weights / weights.sum()) if voices else np.zeros(count, int)
+    heard = [voices[chosen[index]] if human[index] else None for index in range(count)]
     return [
-        SyntheticJob(number, index, split, voices[chosen[index]] if human[index] else None, listeners)
+        SyntheticJob(number, index, split, heard[index], listeners, take=take)
         for index in range(count)
+        for take in range(takes)
     ]

@@ -80,20 +80,37 @@ def synthesise(seed: int, index: int, params: DyadParams = _DEFAULT) -> Dyad:
     return _dyad(f"synthetic-{seed}-{index:06d}", speech, speaker, listener, style, events, params.listener)
 
 
-def synthesise_varied(seed: int, index: int, params: DyadParams = _DEFAULT) -> Dyad:
-    """As `synthesise`, with a listener drawn from `params.people` in place of one that keeps the rules."""
-    for_speech, *streams = _streams(seed, index)
-    return _varied(f"varied-{seed}-{index:06d}", say(for_speech, params.speech), streams, params)
+def synthesise_varied(seed: int, index: int, take: int = 0, params: DyadParams = _DEFAULT) -> Dyad:
+    """As `synthesise`, with a listener drawn from `params.people` in place of one that keeps the rules.
+
+    Each `take` has the same speaker, and somebody else who listens.
+    """
+    for_speech, *streams = _streams(seed, index, take)
+    return _varied(name_of("varied", seed, index, take), say(for_speech, params.speech), streams, params)
 
 
 def synthesise_human(
-    recordings: Sequence[VoiceRecording], seed: int, index: int, params: DyadParams = _DEFAULT
+    recordings: Sequence[VoiceRecording],
+    seed: int,
+    index: int,
+    take: int = 0,
+    params: DyadParams = _DEFAULT,
 ) -> Dyad:
-    """A dyad whose speaker is heard in recordings of one person; the listener is a varied one."""
-    for_speech, *streams = _streams(seed, index)
-    return _varied(
-        f"human-{seed}-{index:06d}", passage(recordings, for_speech, params.speech), streams, params
-    )
+    """As `synthesise_varied`, with a speaker who is heard in recordings of one person."""
+    for_speech, *streams = _streams(seed, index, take)
+    speech = passage(recordings, for_speech, params.speech)
+    return _varied(name_of("human", seed, index, take), speech, streams, params)
+
+
+def name_of(kind: str, seed: int, index: int, take: int = 0) -> str:
+    """A dyad's uuid; `numbers_in` reads it."""
+    return f"{kind}-{seed}-{index:06d}" + (f"-{take}" if take else "")
+
+
+def numbers_in(uuid: str) -> tuple[int, ...]:
+    """Seed, index and, unless it is the first one, take of a dyad's uuid; empty where it is none."""
+    _, *numbers = uuid.split("-")
+    return tuple(map(int, numbers)) if len(numbers) in (2, 3) and all(map(str.isdecimal, numbers)) else ()
 
 
 def listen_again(dyad: Dyad, seed: int, people: People = _DEFAULT.people) -> Motion:
@@ -111,14 +128,17 @@ def synthesise_again(uuid: str) -> Dyad | None:
     Raises:
       MissingExtraError: as `synthesise`.
     """
-    kind, _, numbers = uuid.partition("-")
-    seed, _, index = numbers.partition("-")
-    make = {"synthetic": synthesise, "varied": synthesise_varied}.get(kind)
-    return make(int(seed), int(index)) if make and seed.isdecimal() and index.isdecimal() else None
+    make = {"synthetic": synthesise, "varied": synthesise_varied}.get(uuid.partition("-")[0])
+    numbers = numbers_in(uuid)
+    return make(*numbers) if make and numbers else None
 
 
-def _streams(seed: int, index: int) -> list[np.random.Generator]:
-    return [np.random.default_rng(stream) for stream in np.random.SeedSequence([seed, index]).spawn(4)]
+def _streams(seed: int, index: int, take: int = 0) -> list[np.random.Generator]:
+    """Of speech, speaker, listener's style and listener; only the last two differ between takes."""
+    streams = np.random.SeedSequence([seed, index]).spawn(4)
+    if take:
+        streams[2:] = np.random.SeedSequence([seed, index, take]).spawn(2)
+    return [np.random.default_rng(stream) for stream in streams]
 
 
 def _varied(uuid: str, speech: Speech, streams: Sequence[np.random.Generator], params: DyadParams) -> Dyad:

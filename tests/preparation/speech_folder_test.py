@@ -236,6 +236,18 @@ def test_share_of_recorded_voices(tmp_path):
     assert not any(job.voice for job in synthetic_jobs(0.1, 1, "train"))
 
 
+def test_takes_share_their_speaker(tmp_path):
+    voices = [Voice("ann", (tmp_path / "a.npz",)), Voice("bob", (tmp_path / "b.npz",))]
+    once, thrice = (synthetic_jobs(1.5, 1, "train", voices, 0.5, takes=takes) for takes in (1, 3))
+    assert len(thrice) == pytest.approx(len(once), abs=3)
+    assert all(a.voice == b.voice for a, b in zip(thrice[::3], thrice[2::3], strict=True))
+    assert {job.voice for job in thrice} == {None, *voices}
+    assert len({job.uuid for job in thrice}) == len({job.key for job in thrice}) == len(thrice)
+    for listeners, takes in (("varied", 0), ("constant", 2)):
+        with pytest.raises(UserError, match="--takes"):
+            synthetic_jobs(0.1, 1, "train", listeners=listeners, takes=takes)
+
+
 def test_preparing_from_a_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(synthetic_clips, "shared_encoder", Letters)
     (tmp_path / "speech").mkdir()

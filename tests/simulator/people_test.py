@@ -10,7 +10,15 @@ from lhg_jax.face_model import action
 from lhg_jax.motion import LANDMARK, Motion
 from lhg_jax.simulator import curves
 from lhg_jax.simulator.distribution_scores import ceiling, distribution_scores, ks_distance, nod_delays
-from lhg_jax.simulator.dyads import Dyad, DyadParams, listen_again, synthesise, synthesise_varied
+from lhg_jax.simulator.dyads import (
+    Dyad,
+    DyadParams,
+    listen_again,
+    numbers_in,
+    synthesise,
+    synthesise_again,
+    synthesise_varied,
+)
 from lhg_jax.simulator.people import LogNormal, People, Person, random_person
 from lhg_jax.simulator.reactions import blinks, find_cues, react
 from lhg_jax.simulator.rule_scores import detect_nods
@@ -101,6 +109,15 @@ def test_the_same_seed_is_the_same_listener_and_another_seed_another_one(dyads):
         listen_again(synthesise(7, 3), 0)
 
 
+def test_a_take_has_the_same_speaker_and_another_listener(dyads):
+    first, other = dyads[3], synthesise_varied(7, 3, take=2)
+    np.testing.assert_array_equal(other.speech.wave, first.speech.wave)
+    np.testing.assert_array_equal(other.speaker.values, first.speaker.values)
+    assert other.style != first.style and other.uuid == f"{first.uuid}-2"
+    np.testing.assert_array_equal(synthesise_again(other.uuid).listener.values, other.listener.values)
+    assert numbers_in("interview-1-2 of 3") == numbers_in("talk") == ()
+
+
 def test_varied_listeners_are_alive(dyads):
     """Within the range of real people, on average; figures of more clips are in docs/data.md."""
     angles = [np.degrees(dyad.listener.part("angle").astype(float)) for dyad in dyads]
@@ -117,7 +134,7 @@ def test_in_silence_they_blink_and_hardly_anything_else():
     params = DyadParams(speech=SpeechParams(silent=1.0))
     jaw = action("jaw_open")
     for index in range(5):
-        quiet = synthesise_varied(8, index, params)
+        quiet = synthesise_varied(8, index, params=params)
         assert {event.kind for event in quiet.events} <= {"random_blink", "shift"}
         opening = quiet.listener.part("exp") @ jaw / (jaw @ jaw)
         assert np.ptp(opening) < 0.1  # 0.02 interocular distances
