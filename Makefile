@@ -45,7 +45,7 @@ TESTED := $(if $(SPEECH),--speech $(SPEECH) --speech-cache $(CACHE) \
 demo-model: demo-live-model
 	$(PREPARE) --listeners constant --hours 3 --seed 0 --split train --out out/synthetic/train
 	$(PREPARE) --listeners constant --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
-	$(PREPARE) $(VOICES) $(HALF) --hours 3 --seed 1 --split train --out out/synthetic/head_train
+	$(PREPARE) $(VOICES) --takes 4 --hours 28 --seed 1 --split train --out out/synthetic/head_train
 	$(PREPARE) $(VOICES) --hours 0.25 --seed 1 --split valid --out out/synthetic/head_valid
 	$(PREPARE) $(RECORDED) --hours 0.4 --seed 1 --split test --out out/synthetic/head_test
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo

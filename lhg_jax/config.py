@@ -181,7 +181,7 @@ class StartConfig:
 class HeadConfig:
     """How a flow head is trained (`model` is a FlowHeadConfig): what is hidden from it, and its loss."""
 
-    drop_history: float = 0.1
+    drop_history: float = 0.05
     """Probability that a chunk has no past, in [0, 1]."""
     unseen: float = 0.25
     """Share of the clips whose speaker is only heard, in [0, 1]: sound alone is what many users have."""
@@ -189,9 +189,9 @@ class HeadConfig:
     """Probability that the speaker is unknown, in [0, 1]; guidance needs some."""
     drop_style: float = 0.1
     """Probability that a trait of the style is unknown, and again that all are, in [0, 1]."""
-    likelihood_weight: float = 0.2
+    likelihood_weight: float = 0.5
     """Of the negative log likelihood of the variances that the head predicts, >= 0."""
-    pose_weight: float = 8.0
+    pose_weight: float = 6.0
     """Of the head's angles in the loss, beside that of expressions, > 0."""
 
 

@@ -10,9 +10,7 @@
 Interrupted preparations go on where they stopped: finished clips are not made again.
 """
 
-import contextlib
 import dataclasses
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -129,20 +127,12 @@ def _make(options: Options, plan: "Plan", clips: Path) -> None:
         data = dataset.write_dataset(options.out, plan.name, plan.jobs, clips, plan.origin, plan.seed)
     except UserError:
         report.print_left_out(left_out, console)
-        remove_if_empty(clips, options.out)
+        clip_jobs.remove_if_empty(clips, options.out)
         raise
     summary = report.summarise(data, left_out)
     report.save_report(data, summary)
     report.print_summary(summary, options.out, console)
     clip_jobs.remove_clips(clips)
-
-
-def remove_if_empty(clips: Path, out: Path) -> None:
-    """Leaves no folders behind where not one clip could be made."""
-    if not any(clips.glob("[!.]*.clip")):
-        shutil.rmtree(clips)
-        with contextlib.suppress(OSError):  # it holds something else
-            out.rmdir()
 
 
 @dataclasses.dataclass(frozen=True)

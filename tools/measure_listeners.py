@@ -3,9 +3,9 @@
 python tools/measure_listeners.py --clips out/synthetic/head_test [--checkpoint FILE] [--samples 5]
   [--speech RECORDINGS --speech-cache FOLDER]
 
-With the recordings that simulated clips were made of, a column more: the same people listening another
-time, which is the best that any listener can be asked for; and how far delays and depths of nods are from
-the true ones'.
+With the recordings that simulated clips were made of, two columns more: the same people listening another
+time, and other people in their place, which is the best that a listener who is not told who listens can be
+asked for; and how far delays and depths of nods are from the true ones'.
 """
 
 import dataclasses
@@ -29,7 +29,14 @@ from lhg_jax.motion import LANDMARK, Motion
 from lhg_jax.preparation.speech_folder import read_speech_folder
 from lhg_jax.preparation.voices import prepare_voices
 from lhg_jax.simulator.distribution_scores import distribution_scores
-from lhg_jax.simulator.dyads import Dyad, listen_again, numbers_in, synthesise_again, synthesise_human
+from lhg_jax.simulator.dyads import (
+    Dyad,
+    listen_again,
+    listen_instead,
+    numbers_in,
+    synthesise_again,
+    synthesise_human,
+)
 from lhg_jax.training.head_evaluation import speaker_signals, variance_ratios
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console
@@ -107,7 +114,7 @@ def measure_listeners(
     temperature: float = 1.0,
     dyads: Sequence[Dyad] = (),
 ) -> dict[str, dict[str, float]]:
-    """`true listeners`, `mean` (temperature 0), `drawn` and `again`, these two averaged over all seeds."""
+    """`true listeners`, `mean` (temperature 0), and averaged over seeds `drawn`, `again`, `somebody else`."""
     clips = [source[i] for i in range(count)]
     targets = [np.asarray(clip.listener_motion, np.float32) for clip in clips]
     speakers = [speaker_signals(clip.features, source.space) for clip in clips]
@@ -124,11 +131,9 @@ def measure_listeners(
             for i, (c, t) in enumerate(zip(clips, targets, strict=True))
         ]
         rows["drawn"] = mean_row(drawn, about, samples)
-    if dyads:
-        again = [
-            [listen_again(dyad, 1000 * i + s).values for s in range(samples)] for i, dyad in enumerate(dyads)
-        ]
-        rows["again"] = mean_row(again, about, samples)
+    for name, listen in {"again": listen_again, "somebody else": listen_instead}.items() if dyads else ():
+        others = [[listen(dyad, 1000 * i + s).values for s in range(samples)] for i, dyad in enumerate(dyads)]
+        rows[name] = mean_row(others, about, samples)
     return rows
 
 

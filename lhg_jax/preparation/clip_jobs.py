@@ -1,6 +1,7 @@
 """Making clips, one file each, so that what is finished stays finished; on this machine or on Apache Beam."""
 
 import concurrent.futures
+import contextlib
 import functools
 import multiprocessing
 import shutil
@@ -132,3 +133,11 @@ def left_out_reason(job: Job, folder: Path) -> str | None:
 def remove_clips(folder: Path) -> None:
     """Removes the files of all clips, when the shards hold them."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_if_empty(clips: Path, out: Path) -> None:
+    """Leaves no folders behind where not one clip could be made."""
+    if not any(clips.glob("[!.]*.clip")):
+        shutil.rmtree(clips)
+        with contextlib.suppress(OSError):  # it holds something else
+            out.rmdir()

@@ -117,8 +117,18 @@ def listen_again(dyad: Dyad, seed: int, people: People = _DEFAULT.people) -> Mot
     """What a varied dyad's listener, the same person in the same portrait's place, does another time."""
     if not isinstance(dyad.style, Person):
         raise TypeError(f"{dyad.uuid}: its listener keeps the rules and does the same every time")
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
-    motion, _, _ = varied_listener(dyad.speech, dyad.speaker, dyad.style, people, rng)
+    return _listen(dyad, dyad.style, people, np.random.default_rng(np.random.SeedSequence([seed, 1])))
+
+
+def listen_instead(dyad: Dyad, seed: int, people: People = _DEFAULT.people) -> Motion:
+    """What somebody else does in the portrait's place, drawn from `people`."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 2]))
+    return _listen(dyad, random_person(rng, people), people, rng)
+
+
+def _listen(dyad: Dyad, person: Person, people: People, rng: np.random.Generator) -> Motion:
+    """From the first frame of the dyad's listener."""
+    motion, _, _ = varied_listener(dyad.speech, dyad.speaker, person, people, rng)
     return dataclasses.replace(motion, values=motion.values - motion.values[0] + dyad.listener.values[0])
 
 

@@ -14,6 +14,7 @@ from lhg_jax.simulator.dyads import (
     Dyad,
     DyadParams,
     listen_again,
+    listen_instead,
     numbers_in,
     synthesise,
     synthesise_again,
@@ -105,6 +106,9 @@ def test_the_same_seed_is_the_same_listener_and_another_seed_another_one(dyads):
     one, two = (listen_again(same, seed).values for seed in (0, 1))
     np.testing.assert_array_equal(one[0], same.listener.values[0])
     assert np.abs(one - two).mean() > 1e-3
+    other = listen_instead(same, 0).values
+    np.testing.assert_array_equal(other[0], same.listener.values[0])
+    assert np.abs(other - one).mean() > 1e-3
     with pytest.raises(TypeError, match="keeps the rules"):
         listen_again(synthesise(7, 3), 0)
 
