@@ -83,7 +83,7 @@ class InPlaceSource:
         places = self._places[index]
         if not places[0, 0]:
             places[:] = find_arrays(read)
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for name, (start, rows, columns) in zip(NAMES, places.tolist(), strict=True):
             matrix = Rows(read, start, (rows, columns), DTYPES[name])
             arrays[name] = matrix[:] if name in WHOLE else matrix

@@ -136,7 +136,7 @@ class FlowHead(nn.Module):
 
     def remembered(self, inputs: ChunkInputs) -> Float[AnyArray, "batch memory"]:
         """The last frame, the changes before it in units of the usual one, and which frames there are."""
-        pace = self.get_variable("constants", "pace")
+        pace: Any = self.get_variable("constants", "pace")
         known_BH = inputs.known.astype(jnp.float32)
         changes = (
             jnp.diff(inputs.past, axis=1) / pace[None, None] * (known_BH[:, 1:] * known_BH[:, :-1])[..., None]

@@ -75,7 +75,7 @@ def _read_shard(path: Path, add: Callable[[str, File], None]) -> Iterator[LeftOu
     try:
         with tarfile.open(path, "r:") as shard:
             for member in shard:
-                shard.members = []  # else it keeps all headers
+                shard.members = []  # type: ignore[attr-defined]  # else it keeps all headers
                 if member.isfile() and member.offset_data + member.size <= size:
                     add(member.name, FileSlice(path, member.name, member.offset_data, member.size))
                 elif member.isfile():

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -138,8 +138,8 @@ def synthesise_again(uuid: str) -> Dyad | None:
     Raises:
       MissingExtraError: as `synthesise`.
     """
-    make = {"synthetic": synthesise, "varied": synthesise_varied}.get(uuid.partition("-")[0])
-    numbers = numbers_in(uuid)
+    makers: dict[str, Callable[..., Dyad]] = {"synthetic": synthesise, "varied": synthesise_varied}
+    make, numbers = makers.get(uuid.partition("-")[0]), numbers_in(uuid)
     return make(*numbers) if make and numbers else None
 
 

@@ -75,7 +75,7 @@ def measure(
     importance = np.sqrt(np.square(moved).sum(axis=(1, 2)))
     constants = Constants(analysis, synthesis, found.largest, pace, weights, whiten, colour)
     constants = Constants(*(np.asarray(x, np.float32) for x in constants))
-    return Measured(constants, np.float32(importance / importance.mean()), found.share)
+    return Measured(constants, (importance / importance.mean()).astype(np.float32), found.share)
 
 
 def principal_components(features: TrunkFeatures, unit: Float[np.ndarray, "coeff"], count: int) -> Components:
