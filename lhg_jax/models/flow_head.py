@@ -56,7 +56,7 @@ class FlowHeadConfig:
     innovations: int = 48
     width: int = 192
     blocks: int = 3
-    steps: int = 8
+    steps: int = 24
     guidance: float = 1.0
 
     def __post_init__(self):
