@@ -103,7 +103,8 @@ class DenseMotion(nn.Module):
         cells_DHW3 = lattice([int(size) for size in feature.shape[2:]], feature)  # no axis of these is free
         driving, source = (kp[:, :, None, None, None] for kp in (kp_driving, kp_source))
         moved = cells_DHW3 - driving + source
-        still = cells_DHW3.expand(len(feature), 1, *cells_DHW3.shape)
+        # The size, not len(): tracing would make a constant of it, and the file take one size of batch.
+        still = cells_DHW3.expand(feature.shape[0], 1, *cells_DHW3.shape)
         motions_BNDHW3 = torch.cat([still, moved], dim=1)
         heat = gaussian(cells_DHW3, driving) - gaussian(cells_DHW3, source)
         heat_BN1DHW = functional.pad(heat, (0, 0, 0, 0, 0, 0, 1, 0))[:, :, None]
