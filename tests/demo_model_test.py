@@ -7,9 +7,9 @@ from lhg_jax.contract import SpeakerFeatures
 from lhg_jax.listener_checkpoint import DEMO, load_listener
 from lhg_jax.motion import FRAME_RATE, LANDMARK
 from lhg_jax.simulator.benchmark import score, test_clips, trivial_listeners
-from lhg_jax.speech.sphinx import recognise
 from lhg_jax.speech.bert import BertEncoder
 from lhg_jax.speech.extract import extract_speech
+from lhg_jax.speech.sphinx import recognise
 
 
 @pytest.fixture(scope="module")
