@@ -189,7 +189,10 @@ def load_listener(path: Path | None) -> ListenerModel:
         config = config_class(**tuples(json.loads(metadata["config"])))
         features, inference = read_specs(metadata, variables)
         SPACES[features.space]
-        head = FlowHead(FlowHeadConfig(**json.loads(metadata["head"]))) if "head" in metadata else None
+        head_settings = json.loads(metadata.get("head", "null"))
+        if head_settings and "innovations" not in head_settings:
+            raise UserError(f"{path}: its flow head is of an older kind: train its second stage again")
+        head = FlowHead(FlowHeadConfig(**head_settings)) if head_settings else None
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not a listener saved by this project ({error!r})") from error
     model, variables = module(config), in_full_precision(variables)

@@ -1,6 +1,7 @@
 """The second stage: batches of chunks, the loss, and a run of the command on a trunk with random weights."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from lhg_jax.training.listener_file import NAME
 from lhg_jax.training.setup import build_model
 from lhg_jax.training.trunk_features import TrunkFeatures, fingerprint
 from lhg_jax.util.errors import UserError
+from lhg_jax.weights import load_weights, save_weights
 
 HEAD = FlowHeadConfig(
     state=16, components=4, chunk=2, history=3, memory=1, innovations=6, width=8, blocks=1, steps=2
@@ -207,6 +209,15 @@ def test_a_listener_without_a_head_cannot_be_drawn(trunk):
     listener, clip = load_listener(trunk[1]), open_source(trunk[0])[1]
     with pytest.raises(UserError, match="no flow head"):
         listener.draw(clip.features, np.asarray(clip.listener_motion[0]), Draw())
+
+
+def test_a_head_of_an_older_kind_is_named(trained, tmp_path):
+    variables, notes = load_weights(trained[0] / NAME)
+    old = json.loads(notes["head"])
+    del old["innovations"]
+    save_weights(tmp_path / "old.safetensors", variables, notes | {"head": json.dumps(old)})
+    with pytest.raises(UserError, match="older kind"):
+        load_listener(tmp_path / "old.safetensors")
 
 
 def test_a_run_that_stopped_ends_like_one_that_did_not(trained, trunk, tmp_path):
