@@ -114,8 +114,9 @@ class BertEncoder:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder (give a Hugging Face BERT folder)")
         config = read_config(folder / "config.json")
+        params, tokenizer = load_weights(folder / "model.safetensors", config), load_tokenizer(folder)
         name = FeatureSpec.words if path is None else fingerprint(folder, config)
-        return cls(config, load_weights(folder / "model.safetensors", config), load_tokenizer(folder), name)
+        return cls(config, params, tokenizer, name)
 
     @property
     def size(self) -> int:
