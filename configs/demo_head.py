@@ -1,6 +1,6 @@
 """The demo listener's second stage: a flow head on a trunk, with clips of speakers it never heard.
 
-Reproduces: the flow head in lhg_jax/assets/demo.safetensors.
+Reproduces: a flow head like that in lhg_jax/assets/demo.safetensors, of clips made in the same way.
 Command:
   make demo-model SPEECH=DIR
 or, when its first stage is done and clips are prepared (see the Makefile),

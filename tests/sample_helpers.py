@@ -85,7 +85,7 @@ def run_from_landmarks(
     """
     output.parent.mkdir()
     motion = output.with_suffix(".npz")
-    listener = ["--checkpoint", checkpoint] if checkpoint else ["--temperature", 0]
+    listener = ["--checkpoint", checkpoint] if checkpoint else []
     arguments = ["--speaker", speaker, "--asr", "none", *listener, *stages, "--save-motion", motion]
     run(monkeypatch, *arguments, "--output", output)
     assert set(output.parent.iterdir()) == {output, motion}

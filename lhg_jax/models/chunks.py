@@ -3,7 +3,7 @@
 A chunk is the last frame, plus a linear forecast from how mean and residuals have changed, plus
 an innovation. Innovations are decorrelated and of size 1 before the head sees them (`whiten`), so that an
 error of the network is small where movements are small: drawn as they are, residuals trembled between
-reactions six times as much as people do.
+reactions, three times as fast as people move (docs/design.md).
 """
 
 from collections.abc import Mapping
@@ -156,12 +156,13 @@ def flow(
     twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), inputs) if guided else inputs
     condition = head.apply(variables, twice, hears, method="condition")
 
-    def velocity(x_BZ, tau: float):
+    def velocity(x_BZ, tau):
         x = jnp.concatenate([x_BZ, x_BZ]) if guided else x_BZ
         v: Any = head.apply(variables, condition, x, jnp.full(hears.shape, tau), method="velocity")
         return v[batch:] + c.guidance * (v[:batch] - v[batch:]) if guided else v
 
-    for step in range(c.steps):
-        middle_BZ = x_BZ + velocity(x_BZ, step / c.steps) / (2 * c.steps)
-        x_BZ = x_BZ + velocity(middle_BZ, (step + 0.5) / c.steps) / c.steps
-    return x_BZ
+    def step(x_BZ, tau):
+        middle_BZ = x_BZ + velocity(x_BZ, tau) / (2 * c.steps)
+        return x_BZ + velocity(middle_BZ, tau + 0.5 / c.steps) / c.steps, None
+
+    return jax.lax.scan(step, x_BZ, jnp.arange(c.steps, dtype=jnp.float32) / c.steps)[0]

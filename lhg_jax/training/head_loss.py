@@ -136,7 +136,7 @@ def chunk_inputs(
 
 
 def spoil(inputs: ChunkInputs, key: PRNGKeyArray, config: HeadConfig) -> ChunkInputs:
-    """Sometimes no past but the last frame, and less or no style."""
+    """Sometimes nothing is known of the past, which is only forecast from, and less or no style."""
     past_key, style_key, trait_key = jax.random.split(key, 3)
     batch = len(inputs.style)
     keep = jax.random.bernoulli(past_key, 1 - config.drop_history, (batch, 1))

@@ -22,7 +22,7 @@ def random_head(config: FlowHeadConfig = SMALL, seed: int = 0) -> ListenerHead:
     head = FlowHead(config)
     variables = head.init(jax.random.key(seed), *example_inputs(config))
     params = jax.tree.map(
-        lambda x: jnp.asarray(rng.normal(0, 0.1, x.shape), jnp.float32), variables["params"]
+        lambda x: jnp.asarray(rng.normal(0, 0.2, x.shape), jnp.float32), variables["params"]
     )
     constants = random_constants(rng, config)._asdict()
     variables = {"params": params, "constants": jax.tree.map(jnp.asarray, constants)}
@@ -162,7 +162,7 @@ def test_guidance_of_one_is_none_and_the_deaf_hear_nothing():
         return np.asarray(own.head.apply(own.variables, moved, x, jnp.full(1, 0.3), jnp.array([hears])))
 
     np.testing.assert_array_equal(velocity(False, inputs.state), velocity(False, inputs.state + 1))
-    assert np.abs(velocity(True, inputs.state) - velocity(True, inputs.state + 1)).max() > 1e-5
+    assert np.abs(velocity(True, inputs.state) - velocity(True, inputs.state + 1)).max() > 1e-3
     guided = FlowHead(FlowHeadConfig(**{**SMALL.__dict__, "guidance": 1.0 + 1e-6}))
     plain, nearly = (chunks.flow(h, own.variables, inputs, x) for h in (own.head, guided))
     np.testing.assert_allclose(plain, nearly, atol=1e-4)
