@@ -99,6 +99,10 @@ class LossConfig:
     """Tau of Eq. 2, > 0. The paper gives no value."""
     chunk: int = 1024
     """Time stamps compared at once by the contrastive loss: memory grows with it, the value stays."""
+    negatives: Literal["global", "group"] = "global"
+    """Whose time stamps an anchor is compared with in training: the whole batch's, or its group's."""
+    group_clips: int = 256
+    """Clips of a group, with `negatives=group`; divides the batch (a micro-batch, where there are some)."""
 
 
 @dataclasses.dataclass(frozen=True)

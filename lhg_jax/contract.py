@@ -138,11 +138,13 @@ class LossSums(flax.struct.PyTreeNode):
       sums: over an example's scored items (frames, words), float32.
       counts: number of these items.
       terms: named parts in the same form, for logs; their means add up to the mean where all have its counts.
+      logged: what else there is to know of the items, in the same form; no part of the loss.
     """
 
     sums: Float[AnyArray, "batch"]
     counts: Float[AnyArray, "batch"]
     terms: Mapping[str, "LossSums"] = flax.struct.field(default_factory=dict)
+    logged: Mapping[str, "LossSums"] = flax.struct.field(default_factory=dict)
 
     def mean(self) -> Float[AnyArray, ""]:
         """Over all items of all examples; 0 where there is none."""

@@ -8,6 +8,7 @@ where it is sharded over devices, if the loss runs under `jit`.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -61,15 +62,36 @@ def _interleave(banks: tuple[Array, ...]) -> Array:
     return jnp.stack(banks, 1).reshape(-1, banks[0].shape[-1])
 
 
-def _eq2(x: ContrastiveInputs, temperature: float, chunk: int, excluded: Excluded = nothing) -> LossSums:
-    """Eq. 2, with an optional rule of pairs to leave out of the denominator."""
+def _eq2(
+    x: ContrastiveInputs,
+    temperature: float,
+    chunk: int,
+    excluded: Excluded = nothing,
+    left_out_BT: Array | float = 0.0,
+) -> LossSums:
+    """Eq. 2, with an optional rule of pairs to leave out of the denominator: how many time stamps of each."""
     text_ND = _unit_rows(x.text_BTD, x.scored_BT) / temperature
     banks = tuple(_unit_rows(level_BTD, x.in_clip_BT) for level_BTD in x.levels)
     columns_MD, valid_M = _interleave(banks), jnp.repeat(x.in_clip_BT.ravel(), len(banks))
     spread_N = blockwise_logsumexp(text_ND, columns_MD, valid_M, chunk, excluded=excluded)
     align_N = -(text_ND * banks[2]).sum(-1)
-    shape = x.in_clip_BT.shape
-    return masked_loss({"align": align_N.reshape(shape), "spread": spread_N.reshape(shape)}, x.scored_BT)
+    terms = {"align": align_N, "spread": spread_N}
+    terms_BT = {name: term_N.reshape(x.in_clip_BT.shape) for name, term_N in terms.items()}
+    candidates_BT = jnp.broadcast_to(
+        len(banks) * (x.in_clip_BT.sum(dtype=spread_N.dtype) - left_out_BT), x.in_clip_BT.shape
+    )
+    logged = _comparable(terms_BT["spread"], candidates_BT, x.scored_BT)
+    return masked_loss(terms_BT, x.scored_BT).replace(logged=logged)
+
+
+def _comparable(spread_BT: Array, candidates_BT: Array, scored_BT: Mask) -> Mapping[str, LossSums]:
+    """What makes runs with other batches comparable: log-sums grow with the log of their candidates.
+
+    `spread_above_chance` is 0 where all candidates are orthogonal to the anchor.
+    """
+    above_BT = spread_BT - jnp.log(jnp.maximum(candidates_BT, 1))
+    logged_BT = {"candidates": candidates_BT, "spread_above_chance": jax.lax.stop_gradient(above_BT)}
+    return masked_loss(logged_BT, scored_BT).terms
 
 
 def paper(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums:
@@ -95,39 +117,59 @@ def temporal(x: ContrastiveInputs, *, temperature: float, chunk: int, radius: in
         distance = jnp.abs(row % frames - stamp % frames)
         return (row // frames == stamp // frames) & (distance > 0) & (distance <= int(radius))
 
-    return _eq2(x, temperature, chunk, excluded)
+    near_BT = _neighbours(x.in_clip_BT, int(radius))
+    return _eq2(x, temperature, chunk, excluded, near_BT)
 
 
-def _pool(x_BTD: Array, run_BT: Array) -> Array:
-    """Means over the frames of each run: [B, T, D], row k of a clip for run k, zeros where there is none."""
-
-    def one_clip(x_TD, run_T):
-        frames = len(run_T)
-        total = jax.ops.segment_sum(x_TD, run_T, frames + 1)[1:]
-        count = jax.ops.segment_sum(jnp.ones(frames, x_TD.dtype), run_T, frames + 1)[1:]
-        return total / jnp.maximum(count, 1)[:, None]
-
-    return jax.vmap(one_clip)(x_BTD, run_BT)
+def _neighbours(in_clip_BT: Mask, radius: int) -> Float[Array, "batch frame"]:
+    """Number of other frames of the same clip within `radius`."""
+    frames = jnp.arange(in_clip_BT.shape[1])
+    distance_TT = jnp.abs(frames[:, None] - frames[None])
+    near_TT = (distance_TT > 0) & (distance_TT <= radius)
+    return in_clip_BT.astype(jnp.float32) @ near_TT.astype(jnp.float32)
 
 
-def word(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums:
+def word(x: ContrastiveInputs, *, temperature: float, chunk: int, words: int = 0) -> LossSums:
     """Eq. 2 with one anchor and one time stamp a spoken word: features are averaged over the word's frames.
 
     A long word counts as much as a short one. Candidates are words; silence gives none.
+
+    Args:
+      x, temperature, chunk: as everywhere.
+      words: rows for the words of a clip, which set the work: similarities are of rows, used or not. 0: as
+        many as frames, always enough. Later words of a clip with more are left out, which is logged as
+        `words_left_out`, a mean over clips.
     """
+    run_BT, count_B = _runs(x)
+    rows = int(words) or run_BT.shape[1]
+    member_BKT = run_BT[:, None] == jnp.arange(1, rows + 1)[None, :, None]
+    exists_BK = jnp.arange(1, rows + 1)[None] <= count_B[:, None]
+
+    def pool(x_BTD: Array) -> Array:
+        return _pool(jnp.where(x.in_clip_BT[..., None], as_float(x_BTD), 0), member_BKT)
+
+    low, mid, high = map(pool, x.levels)
+    words_BK = exists_BK.astype(jnp.int32)
+    pooled = ContrastiveInputs(pool(x.text_BTD), (low, mid, high), exists_BK, exists_BK, words_BK)
+    loss = _eq2(pooled, temperature, chunk)
+    left_out_B = jnp.maximum(count_B - rows, 0).astype(loss.sums.dtype)
+    left_out = LossSums(left_out_B, x.in_clip_BT.any(1).astype(loss.sums.dtype))
+    return loss.replace(logged={**loss.logged, "words_left_out": left_out})
+
+
+def _runs(x: ContrastiveInputs) -> tuple[Int[Array, "batch frame"], Int[Array, "batch"]]:
+    """Which word of its clip each frame belongs to, counted from 1 (0: none), and how many there are."""
     spoken_BT = x.scored_BT & (x.words_BT > 0)
     before_BT = jnp.pad(jnp.where(spoken_BT, x.words_BT, 0), ((0, 0), (1, 0)))[:, :-1]
     starts_BT = spoken_BT & (x.words_BT != before_BT)
-    # Runs are counted from 1, so there are at most T of them; 0 collects the frames without a word.
-    run_BT = jnp.where(spoken_BT, jnp.cumsum(starts_BT, 1), 0)
-    exists_BT = jnp.arange(1, run_BT.shape[1] + 1)[None] <= starts_BT.sum(1, keepdims=True)
+    return jnp.where(spoken_BT, jnp.cumsum(starts_BT, 1), 0), starts_BT.sum(1)
 
-    def pool(x_BTD: Array) -> Array:
-        return _pool(jnp.where(x.in_clip_BT[..., None], as_float(x_BTD), 0), run_BT)
 
-    low, mid, high = map(pool, x.levels)
-    words = ContrastiveInputs(pool(x.text_BTD), (low, mid, high), exists_BT, exists_BT, x.words_BT)
-    return _eq2(words, temperature, chunk)
+def _pool(x_BTD: Array, member_BKT: Bool[Array, "batch word frame"]) -> Float[Array, "batch word size"]:
+    """Means over the frames of each word, zeros where it has none: a product, not a scatter."""
+    member_BKT = member_BKT.astype(x_BTD.dtype)
+    total_BKD = jnp.matmul(member_BKT, x_BTD, precision=jax.lax.Precision.HIGHEST)
+    return total_BKD / jnp.maximum(member_BKT.sum(-1, keepdims=True), 1)
 
 
 def ha2g(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums:

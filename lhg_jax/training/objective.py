@@ -1,26 +1,35 @@
 """L = L_dec + lambda L_const from the registry of losses, and the metrics of an evaluation."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from lhg_jax.config import LossConfig
+from lhg_jax.config import LossConfig, TrainConfig
 from lhg_jax.contract import Batch, ListenerOutput, LossSums
 from lhg_jax.losses import ContrastiveInputs, MotionInputs, check_options, find_loss
 from lhg_jax.motion import CoefficientSpace
 from lhg_jax.training.step import Objective
+from lhg_jax.util.errors import UserError
+
+Wrap = Callable[[Callable[..., LossSums]], Callable[..., LossSums]]
 
 
 def losses(
-    output: ListenerOutput, batch: Batch, config: LossConfig, space: CoefficientSpace
+    output: ListenerOutput,
+    batch: Batch,
+    config: LossConfig,
+    space: CoefficientSpace,
+    wrap: Wrap = lambda loss: loss,
 ) -> tuple[LossSums, LossSums]:
-    """(L_dec, L_const) per example of a batch."""
+    """(L_dec, L_const) per example of a batch; `wrap` changes whose time stamps are compared."""
     motion = find_loss("motion", config.motion)(
         MotionInputs(output.motion, batch.listener_motion, batch.listener_seen, space),
         **config.motion_options,
     )
     in_clip_BT, words_BT = batch.features.in_clip, batch.features.word_index
-    contrastive = find_loss("contrastive", config.contrastive)(
+    contrastive = wrap(find_loss("contrastive", config.contrastive))(
         ContrastiveInputs(output.text, output.levels, output.anchors, in_clip_BT, words_BT),
         temperature=config.temperature,
         chunk=config.chunk,
@@ -29,9 +38,21 @@ def losses(
     return motion, contrastive
 
 
-def make_objective(config: LossConfig, space: CoefficientSpace) -> Objective:
+def count_groups(config: TrainConfig) -> int:
+    """Groups of a (micro-)batch whose clips are compared. Raises `UserError` where they are not equal."""
+    loss, loop = config.loss, config.train
+    if loss.negatives == "global":
+        return 1
+    clips = loop.batch_size // loop.micro_batches
+    if loss.group_clips < 1 or clips % loss.group_clips:
+        raise UserError(f"loss.group_clips={loss.group_clips} does not divide the {clips} clips of a batch")
+    return clips // loss.group_clips
+
+
+def make_objective(config: LossConfig, space: CoefficientSpace, wrap: Wrap = lambda loss: loss) -> Objective:
     """The parts of the loss that training minimises, L_dec and lambda L_const, with terms for the log.
 
+    `wrap` changes the contrastive loss (`losses.groups.in_groups`).
     Raises `UserError` for a loss or an option that does not exist.
     """
     check_options("motion", config.motion, config.motion_options)
@@ -39,13 +60,14 @@ def make_objective(config: LossConfig, space: CoefficientSpace) -> Objective:
     weight = config.contrastive_weight
 
     def objective(output: ListenerOutput, batch: Batch) -> tuple[LossSums, ...]:
-        motion, contrastive = losses(output, batch, config, space)
+        motion, contrastive = losses(output, batch, config, space, wrap)
         terms = {"L_dec": LossSums(motion.sums, motion.counts), **motion.terms}
         decoded = LossSums(motion.sums, motion.counts, terms)
         if weight <= 0:
             return (decoded,)
         unweighted = LossSums(contrastive.sums, contrastive.counts)
-        return decoded, LossSums(weight * contrastive.sums, contrastive.counts, {"L_const": unweighted})
+        terms = {"L_const": unweighted, **contrastive.logged}
+        return decoded, LossSums(weight * contrastive.sums, contrastive.counts, terms)
 
     return objective
 

@@ -1,4 +1,8 @@
-"""Which part of every array lies on which device: a ('data', 'fsdp') mesh and one table of logical axes."""
+"""Which part of every array lies on which device: a mesh of three axes and one table of logical axes.
+
+The mesh is ('group', 'data', 'fsdp'): groups of devices that compare their clips (losses/groups.py), one
+unless the loss asks for more; devices with other clips; devices that share a copy of the parameters.
+"""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -10,22 +14,45 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from lhg_jax.training.state import PyTree
 from lhg_jax.util.errors import UserError
 
-# Logical axis -> mesh axes. Clips are spread over all devices. Of each large parameter one axis is spread
-# over the devices that share a copy; everything else is on every device.
-RULES: dict[str, tuple[str, ...]] = {"clip": ("data", "fsdp"), "weight": ("fsdp",)}
+MESH_AXES = ("group", "data", "fsdp")
+
+# Logical axis -> mesh axes. Clips are spread over all devices, those of a group over its devices. Of each
+# large parameter one axis is spread over the devices that share a copy; everything else is on every device.
+RULES: dict[str, tuple[str, ...]] = {
+    "clip": MESH_AXES,
+    "group": ("group",),
+    "clip of a group": ("data", "fsdp"),
+    "weight": ("fsdp",),
+}
 
 # Entries (64 kB), chosen and not timed: 231 of the 315 parameters of `lhg_base` are smaller, and together
 # they are 1 % of it. Spreading them would save no memory worth a collective for each.
 MIN_SHARDED_SIZE = 2**14
 
 
-def make_mesh(fsdp: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """All devices (or those given) as `data` x `fsdp`. Raises `UserError` where fsdp does not divide them."""
+def make_mesh(fsdp: int, devices: Sequence[jax.Device] | None = None, groups: int = 1) -> Mesh:
+    """All devices (or those given) as `group` x `data` x `fsdp`.
+
+    Args:
+      fsdp: devices that share a copy of the parameters.
+      devices: those of the mesh; None: all.
+      groups: of clips whose time stamps are compared. Devices hold whole groups where there are at least as
+        many groups; the axis `group` then has size 1.
+
+    Raises:
+      UserError: fsdp does not divide the devices, or those of a group.
+    """
     devices = jax.devices() if devices is None else devices
     if fsdp < 1 or len(devices) % fsdp:
         raise UserError(f"train.fsdp={fsdp} does not divide the {len(devices)} devices")
-    shape = (len(devices) // fsdp, fsdp)
-    return jax.make_mesh(shape, ("data", "fsdp"), (AxisType.Auto, AxisType.Auto), devices=devices)
+    groups = 1 if groups % len(devices) == 0 else groups
+    if len(devices) % (groups * fsdp):
+        raise UserError(
+            f"loss.group_clips: {len(devices)} devices do not divide into {groups} groups with "
+            f"train.fsdp={fsdp} (neither do the groups divide over the devices)"
+        )
+    shape = (groups, len(devices) // (groups * fsdp), fsdp)
+    return jax.make_mesh(shape, MESH_AXES, (AxisType.Auto,) * 3, devices=devices)
 
 
 def logical_axes(shape: tuple[int, ...], fsdp: int) -> tuple[str | None, ...]:
@@ -49,6 +76,12 @@ def to_spec(names: Sequence[str | None]) -> PartitionSpec:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Clips spread over all devices."""
     return NamedSharding(mesh, to_spec(["clip"]))
+
+
+def group_sharding(mesh: Mesh, groups: int) -> NamedSharding:
+    """Of arrays [group, clip, ...]: as `batch_sharding` has their clips."""
+    whole = groups % mesh.size == 0
+    return NamedSharding(mesh, to_spec(["clip"] if whole else ["group", "clip of a group"]))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -23,7 +23,7 @@ def test_colliding_axes_raise():
 def test_mesh_needs_a_divisor():
     with pytest.raises(UserError, match="fsdp=3 does not divide the 8 devices"):
         sharding.make_mesh(3)
-    assert dict(sharding.make_mesh(4).shape) == {"data": 2, "fsdp": 4}
+    assert dict(sharding.make_mesh(4).shape) == {"group": 1, "data": 2, "fsdp": 4}
 
 
 def test_state_is_created_in_parts():
