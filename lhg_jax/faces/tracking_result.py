@@ -15,6 +15,10 @@ from lhg_jax.util.errors import UserError
 MIN_FOUND = 0.5
 
 
+class NoFaceError(UserError):
+    """A still image shows no face that is large enough, or none of that number."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PortraitFit:
     """A face in a still image.
@@ -50,19 +54,19 @@ class VideoFit:
 def choose(image: Image, face: int | None) -> tuple[Box, list[str]]:
     """The face of that number from the left in a still image, or the largest; and what the user should know.
 
-    Raises `UserError` where there is no face, or none of that number.
+    Raises `NoFaceError` where there is no face, or none of that number.
     """
     sides = detection.still_sides(image)
     boxes = detection.find_faces(image, sides)
     if not boxes:
         width = detection.smallest_face(image, sides)
-        raise UserError(
+        raise NoFaceError(
             f"no face found (it must be upright, roughly frontal and, in a picture of this size, {width} "
             "pixels wide or more)"
         )
     if face is not None:
         if not 0 <= face < len(boxes):
-            raise UserError(f"no face number {face}: {len(boxes)} found, counted from the left from 0")
+            raise NoFaceError(f"no face number {face}: {len(boxes)} found, counted from the left from 0")
         return boxes[face], []
     box = largest(boxes)
     assert box is not None

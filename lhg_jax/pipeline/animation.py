@@ -8,7 +8,7 @@ import numpy as np
 from lhg_jax import faces
 from lhg_jax.faces.tracking_result import PortraitFit
 from lhg_jax.motion import CoefficientSpace, Motion
-from lhg_jax.pipeline.listening import Image, Listening
+from lhg_jax.pipeline.listening import Image, Listening, Whole
 from lhg_jax.pipeline.portrait import look, name_of
 from lhg_jax.pipeline.source import AnyPath, Source
 from lhg_jax.pipeline.stages import Stages, TimedStages
@@ -52,13 +52,13 @@ class Animation:
         return way if self.fps is None else draw_fewer(way, self.fps)
 
     def look(
-        self, timed: Stages, portrait: AnyPath | Image, space: CoefficientSpace
+        self, timed: Stages, portrait: AnyPath | Whole, space: CoefficientSpace
     ) -> tuple[Image, PortraitFit]:
         """The portrait as it is drawn, and its fit in that space."""
         return look(portrait, self.tracker(space), self.face, self.size, timed)
 
     def animated(
-        self, image: Image, fit: PortraitFit, portrait: AnyPath | Image, space: CoefficientSpace
+        self, image: Image, fit: PortraitFit, portrait: AnyPath | Whole, space: CoefficientSpace
     ) -> Animator:
         """The portrait, ready to be moved by motion in that space.
 

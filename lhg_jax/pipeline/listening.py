@@ -17,6 +17,7 @@ from lhg_jax.pipeline.timeline import Timeline
 from lhg_jax.util.errors import UserError
 
 Image = UInt8[np.ndarray, "height width 3"]
+Whole = UInt8[np.ndarray, "height2 width2 3"]  # a portrait before it is made small enough to draw
 
 
 @dataclasses.dataclass(frozen=True)

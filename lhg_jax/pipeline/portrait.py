@@ -5,17 +5,17 @@ import logging
 import numpy as np
 
 from lhg_jax import faces, media
-from lhg_jax.faces.tracking_result import PortraitFit
-from lhg_jax.pipeline.listening import Image
+from lhg_jax.faces.tracking_result import NoFaceError, PortraitFit, choose
+from lhg_jax.pipeline.listening import Image, Whole
 from lhg_jax.pipeline.source import AnyPath
 from lhg_jax.pipeline.stages import Stages
-from lhg_jax.util.errors import about
+from lhg_jax.util.errors import UserError, about
 
 log = logging.getLogger(__name__)
 
 
 def look(
-    portrait: AnyPath | Image, tracker: faces.Tracker, face: int | None, size: int, timed: Stages
+    portrait: AnyPath | Whole, tracker: faces.Tracker, face: int | None, size: int, timed: Stages
 ) -> tuple[Image, PortraitFit]:
     """The portrait as it is drawn and the fit of its face; what the user should know is logged.
 
@@ -27,13 +27,13 @@ def look(
       timed: told of the stage `portrait`.
 
     Raises:
-      UserError: no picture, or no such face in it.
+      UserError: no picture, no such face in it, or one that is too small at that size.
     """
     name = name_of(portrait)
     with timed.stage("portrait"), about(name):
         whole = portrait if isinstance(portrait, np.ndarray) else media.read_image(portrait)
         image = media.at_most(whole, size)
-        fit = tracker.track_image(image, face)
+        fit = _fit(image, whole, tracker, face)
     warnings = list(fit.warnings)
     if image.shape != whole.shape:
         sizes = [f"{picture.shape[1]} x {picture.shape[0]}" for picture in (image, whole)]
@@ -43,6 +43,20 @@ def look(
     return image, fit
 
 
-def name_of(portrait: AnyPath | Image) -> str:
+def _fit(image: Image, whole: Whole, tracker: faces.Tracker, face: int | None) -> PortraitFit:
+    """The fit of the face in the portrait as it is drawn; errors speak of the whole portrait's pixels."""
+    try:
+        return tracker.track_image(image, face)
+    except NoFaceError:
+        if image.shape == whole.shape:
+            raise
+    box, _ = choose(whole, face)
+    raise UserError(
+        f"the face is {box[2] - box[0]:.0f} of {whole.shape[1]} pixels wide, too small in a picture drawn at "
+        f"{image.shape[1]} x {image.shape[0]} (cut the picture to the person, or give a larger --size)"
+    )
+
+
+def name_of(portrait: AnyPath | Whole) -> str:
     """What messages call it."""
     return "portrait" if isinstance(portrait, np.ndarray) else str(portrait)
