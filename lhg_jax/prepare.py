@@ -63,6 +63,8 @@ class Options:
     """with --speech or --layout side-by-side: folder of the analysed recordings; default: beside --out."""
     clear_licence: bool = False
     """synthetic, with --speech: only recordings that the manifest marks `clear`, free to be passed on."""
+    english_only: bool = False
+    """synthetic, with --speech: leave out recordings in other languages, whose words nobody here knows."""
     listeners: Literal["varied", "constant"] = "varied"
     """synthetic: people who differ and vary, or one that keeps fixed rules, by which models can be probed."""
     takes: int = 1
@@ -214,6 +216,9 @@ def _voices(options: Options, speech: Path) -> tuple[list["Voice"], list["LeftOu
         raise UserError(
             f"{speech}: no recording is marked `clear` (leave --clear-licence out for your own use)"
         )
+    recordings = [item for item in recordings if item.english or not options.english_only]
+    if not recordings:
+        raise UserError(f"{speech}: no recording is in English (leave --english-only out)")
     cache = options.speech_cache or options.out.with_name(f"{options.out.name}.speech")
     voices, unread = prepare_voices(recordings, cache, options.workers or available_cores())
     chosen = voices_of_split(voices, options.split, options.speech_part)

@@ -13,7 +13,7 @@ from clip_folder import make_folder
 from training_cli import write_config
 from training_configs import make_config
 
-from lhg_jax.config import to_json
+from lhg_jax.config import StartConfig, to_json
 from lhg_jax.motion import LANDMARK
 from lhg_jax.training.identity import run_identity, write_settings
 from lhg_jax.training.loop import open_setup
@@ -98,6 +98,20 @@ def test_sweep_goes_on_where_it_was_and_makes_a_table(tmp_path):
     with (out / "table.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[1][0:2] == ["tiny", "L_dec"] and float(rows[1][2]) == mean
+
+
+def test_only_some_rows(tmp_path):
+    rows = {"one": make_config(tmp_path), "two": make_config(tmp_path)}
+    assert sweep.chosen_rows(rows, ()) == ["one", "two"] and sweep.chosen_rows(rows, ("two",)) == ["two"]
+    with pytest.raises(UserError, match=r"--only: no row three \(there are one, two\)"):
+        sweep.chosen_rows(rows, ("three", "one"))
+
+
+def test_a_row_may_start_from_another_rows_run(tmp_path):
+    start = StartConfig(listener="{out}/paper/seed{seed}/listener.safetensors")
+    config = sweep.of_run(make_config(tmp_path, start=start), 3, tmp_path / "out")
+    assert config.start.listener == str(tmp_path / "out/paper/seed3/listener.safetensors")
+    assert config.train.seed == 3
 
 
 def test_shards_are_checked(tmp_path):

@@ -29,14 +29,7 @@ from lhg_jax.motion import LANDMARK, Motion
 from lhg_jax.preparation.speech_folder import read_speech_folder
 from lhg_jax.preparation.voices import prepare_voices
 from lhg_jax.simulator.distribution_scores import distribution_scores
-from lhg_jax.simulator.dyads import (
-    Dyad,
-    listen_again,
-    listen_instead,
-    numbers_in,
-    synthesise_again,
-    synthesise_human,
-)
+from lhg_jax.simulator.dyads import Dyad, listen_again, listen_instead, synthesise_again
 from lhg_jax.training.head_evaluation import speaker_signals, variance_ratios
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console
@@ -97,9 +90,7 @@ def dyads_of(source: RecordSource, count: int, speech: Path, cache: Path) -> lis
     dyads = []
     for number in range(count):
         info, true = source.info(number), source[number].listener_motion
-        human = recorded.get(info.speaker_id)
-        numbers = numbers_in(info.uuid)
-        dyad = synthesise_human(human, *numbers) if human else synthesise_again(info.uuid)
+        dyad = synthesise_again(info.uuid, recorded.get(info.speaker_id, ()))
         if dyad is None or not np.allclose(dyad.listener.values[: len(true)], true, atol=0.01):
             raise UserError(f"{speech}: {info.uuid} was made of other recordings than these")
         dyads.append(dyad)

@@ -5,21 +5,23 @@
 
 A file defines `config`, or a dictionary `configs` of several. All settings are checked before the first run.
 Finished runs are kept, interrupted ones go on from their newest save; where any failed, the sweep ends with
-code 1. In a SLURM array give every task `--shard $SLURM_ARRAY_TASK_ID --shards N`, and call once more with
-`--table-only` at the end.
+code 1. `{out}` and `{seed}` in `start.listener` name the run of a row that comes before in the file. In a
+SLURM array give every task `--shard $SLURM_ARRAY_TASK_ID --shards N`, and call once more with `--table-only`
+at the end.
 """
 
 import dataclasses
 import itertools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tyro
 from sweep_table import RESULT, read_metrics, write_result, write_table
 
 from lhg_jax.config import TrainConfig, load_config, run_config, to_json
+from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.train_command import with_overrides
 from lhg_jax.util.compilation_cache import use_compilation_cache
 from lhg_jax.util.errors import UserError, run_cli
@@ -44,6 +46,8 @@ class Options:
     """KEY=VALUE for all runs, e.g. train.steps=500."""
     metrics: tuple[str, ...] = ()
     """Columns of the table; empty: all that an evaluation reports."""
+    only: tuple[str, ...] = ()
+    """Rows to train and to check; empty: all."""
     shard: int = 0
     """This call's share of the runs: number `shard`, `shard + shards`, ..."""
     shards: int = 1
@@ -67,26 +71,43 @@ def settings(options: Options) -> dict[str, TrainConfig]:
     return rows
 
 
+def chosen_rows(rows: Mapping[str, TrainConfig], only: Sequence[str]) -> Sequence[str]:
+    """Names of the rows to train, in their own order. Raises `UserError` for a row that there is not."""
+    if unknown := sorted({*only} - {*rows}):
+        raise UserError(f"--only: no row {', '.join(unknown)} (there are {', '.join(rows)})")
+    return [name for name in rows if not only or name in only]
+
+
 def check(rows: Mapping[str, TrainConfig], options: Options) -> None:
     """Raises `UserError` naming every row that could not be trained, or whose results are other settings'."""
-    from lhg_jax.training.loop import open_setup
-
     problems = []
     for name, config in rows.items():
         try:
-            open_setup(config)
+            _check_trainable(config)
             for seed in options.seeds:
-                _check_finished(with_seed(config, seed), folder(options.out, name, seed))
+                _check_finished(of_run(config, seed, options.out), folder(options.out, name, seed))
         except UserError as error:
             problems.append(f"{name}: {error}")
     if problems:
         raise UserError(f"{len(problems)} of {len(rows)} settings cannot be trained: " + "; ".join(problems))
 
 
+def _check_trainable(config: TrainConfig) -> None:
+    """Raises `UserError` for clips or settings that cannot be used; a head's trunk may be yet to come."""
+    from lhg_jax.data.joined import open_sources
+    from lhg_jax.training.loop import open_setup
+
+    if isinstance(config.model, FlowHeadConfig):
+        open_sources(config.data.train)
+    else:
+        open_setup(config)
+
+
 def _check_finished(config: TrainConfig, workdir: Path) -> None:
     """Raises `UserError` where a result is that of other settings or clips, which its name does not say."""
     if not (workdir / RESULT).exists() or not (workdir / "config.json").exists():
         return
+    from lhg_jax.training.head_stage import check_head_workdir
     from lhg_jax.training.identity import check_workdir, flatten
 
     now = dict(flatten(json.loads(to_json(config))))
@@ -100,12 +121,15 @@ def _check_finished(config: TrainConfig, workdir: Path) -> None:
         raise UserError(
             f"{workdir}: finished with other settings: {', '.join(changed)} (choose another --out)"
         )
-    check_workdir(config, workdir)
+    check = check_head_workdir if isinstance(config.model, FlowHeadConfig) else check_workdir
+    check(config, workdir)
 
 
-def with_seed(config: TrainConfig, seed: int) -> TrainConfig:
-    """The settings of one run."""
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed))
+def of_run(config: TrainConfig, seed: int, out: Path) -> TrainConfig:
+    """The settings of one run: its seed, and the listener of another row that it starts from."""
+    listener = config.start.listener.replace("{out}", str(out)).replace("{seed}", str(seed))
+    start = dataclasses.replace(config.start, listener=listener)
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed), start=start)
 
 
 def folder(out: Path, name: str, seed: int) -> Path:
@@ -116,13 +140,16 @@ def folder(out: Path, name: str, seed: int) -> Path:
 def run(name: str, config: TrainConfig, seed: int, out: Path) -> int:
     """One run, unless it is finished already; the number of the signal that stopped it, or 0."""
     from lhg_jax.sample_clips import draw_frames
+    from lhg_jax.training.head_stage import train_head
     from lhg_jax.training.loop import train
 
-    workdir, config = folder(out, name, seed), with_seed(config, seed)
+    workdir, config = folder(out, name, seed), of_run(config, seed, out)
     if (workdir / RESULT).exists():
         return 0  # of these settings: `check`
     say(f"{name}, seed {seed}")
-    summary = train(config, workdir, draw_frames)
+    summary = (train_head if isinstance(config.model, FlowHeadConfig) else train)(
+        config, workdir, draw_frames
+    )
     if summary.finished:
         scores, minutes = read_metrics(workdir)
         write_result(workdir, name, seed, scores, minutes)
@@ -162,8 +189,9 @@ def main(options: Options) -> None:
     rows = settings(options)
     failed, number = {}, 0
     if not options.table_only:
-        check(rows, options)
-        failed, number = train_all(rows, options)
+        chosen = {name: rows[name] for name in chosen_rows(rows, options.only)}
+        check(chosen, options)
+        failed, number = train_all(chosen, options)
     options.out.mkdir(parents=True, exist_ok=True)
     write_table(options.out, list(rows), options.metrics, failed, hide_losses=losses_differ(rows))
     say(f"{options.out}/table.md, table.csv")

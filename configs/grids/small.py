@@ -1,6 +1,7 @@
-"""The comparison in docs/benchmarks.md: the paper's listener, six ablations, the ViCo baseline; very small.
+"""A quick look at the sweep: the paper's listener, six ablations, the ViCo baseline; very small and short.
 
-Reproduces: the section "What the paper's parts are worth" of docs/benchmarks.md.
+Reproduces: nothing; 200 steps teach no setting a nod, and half of its crops are mirrored, which averages
+shakes away. What the paper's parts are worth is measured with grids/evidence.py.
 Command:
   python -m lhg_jax.prepare --source synthetic --hours 1 --seed 100 --split train --out out/bench/train
   python -m lhg_jax.prepare --source synthetic --hours 0.1 --seed 100 --split test --out out/bench/test
@@ -9,8 +10,7 @@ Command:
   python tools/sweep.py configs/grids/small.py --seeds 0 1 2 --out out/small
   python tools/trivial_listeners.py --train out/bench/train --test out/bench/test --out out/small
   python tools/sweep.py configs/grids/small.py --seeds 0 1 2 --out out/small --table-only
-Time: 46 minutes of training on two cores at other work as well. Expected score: the table there, but for the
-causal row, which was measured on the other rows' clips, whose features hear the future.
+Time: 46 minutes of training on two cores at other work as well. Expected score: none is kept.
 """
 
 import dataclasses

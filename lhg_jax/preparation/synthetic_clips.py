@@ -21,6 +21,7 @@ from lhg_jax.simulator.dyads import (
     split_seed,
     synthesise,
     synthesise_human,
+    synthesise_human_rules,
     synthesise_varied,
 )
 from lhg_jax.simulator.examples import make_example
@@ -31,6 +32,13 @@ from lhg_jax.speech.words import to_json
 from lhg_jax.util.errors import UserError
 
 Listeners = Literal["varied", "constant"]
+# Whether the voice is recorded, and who listens -> first word of the dyad's name.
+KINDS: dict[tuple[bool, Listeners], str] = {
+    (True, "varied"): "human",
+    (True, "constant"): "rules",
+    (False, "varied"): "varied",
+    (False, "constant"): "synthetic",
+}
 CAUSAL_VERSION = 1  # of the features that hear no future: raised when the same dyad would give others
 
 # Raised when the same parameters would give other clips, by other rules or features: they are made again.
@@ -65,14 +73,14 @@ class SyntheticJob:
     @property
     def uuid(self) -> str:
         """As the simulator names it."""
-        kind = "human" if self.voice else "varied" if self.listeners == "varied" else "synthetic"
-        return name_of(kind, self.seed, self.index, self.take)
+        return name_of(KINDS[self.voice is not None, self.listeners], self.seed, self.index, self.take)
 
     @property
     def key(self) -> str:
         """Changes with every parameter of the simulator, with the recordings and with the recipe."""
         files = [path.name for path in self.voice.files] if self.voice else []
         kind = (files, self.listeners) if files or self.listeners == "varied" else ()
+        kind += ("rules",) if self.uuid.startswith("rules") else ()  # until then people who vary came out
         recipe: tuple[str | int, ...] = ("causal", CAUSAL_VERSION) if self.causal else ()
         recipe += () if self.transcribed else ("no words",)
         recipe += ("take", self.take) if self.take else ()
@@ -82,6 +90,8 @@ class SyntheticJob:
 
     def dyad(self) -> Dyad:
         """Simulates the dyad."""
+        if self.voice is not None and self.listeners == "constant":
+            return synthesise_human_rules(self.voice.load(), self.seed, self.index)
         if self.voice is not None:
             return synthesise_human(self.voice.load(), self.seed, self.index, self.take)
         if self.listeners == "varied":

@@ -52,19 +52,20 @@ def score(listens: Listens, clips: Sequence[TestClip]) -> dict[str, float]:
       The measures of `probes.probe`; mean absolute errors per coefficient, `exp_l1` (interocular distances)
       and `pose_l1` (rad; trans in its own units); `pose_speed`, mean change of the angles (degrees/s).
     """
-    rows = []
-    for clip in clips:
-        values = listens(clip)
-        motion = dataclasses.replace(clip.dyad.listener, values=values)
-        error = np.abs(values - clip.dyad.listener.values)[1:]
-        speed = np.abs(np.diff(motion.part("angle"), axis=0)).mean() * motion.fps
-        errors = {
-            "exp_l1": float(error[:, LANDMARK.slice("exp")].mean()),
-            "pose_l1": float(error[:, LANDMARK.pose_indices()].mean()),
-            "pose_speed": float(np.rad2deg(speed)),
-        }
-        rows.append(probe(motion, clip.dyad) | errors)
-    return mean_probe(rows)
+    return mean_probe([clip_scores(listens(clip), clip) for clip in clips])
+
+
+def clip_scores(values: Values, clip: TestClip) -> dict[str, float]:
+    """What `score` averages, of one clip; NaN where the dyad gives no occasion."""
+    motion = dataclasses.replace(clip.dyad.listener, values=values)
+    error = np.abs(values - clip.dyad.listener.values)[1:]
+    speed = np.abs(np.diff(motion.part("angle"), axis=0)).mean() * motion.fps
+    errors = {
+        "exp_l1": float(error[:, LANDMARK.slice("exp")].mean()),
+        "pose_l1": float(error[:, LANDMARK.pose_indices()].mean()),
+        "pose_speed": float(np.rad2deg(speed)),
+    }
+    return probe(motion, clip.dyad) | errors
 
 
 def trivial_listeners(clips: Sequence[TestClip]) -> Mapping[str, Listens]:

@@ -1,6 +1,7 @@
 """Synthetic dyads: a speaker and a listener with known rules, made from a seed and nothing else."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -71,13 +72,8 @@ def synthesise(seed: int, index: int, params: DyadParams = _DEFAULT) -> Dyad:
     Raises:
       MissingExtraError: without espeakng-loader (extra `synthetic`).
     """
-    for_speech, for_speaker, for_style, for_listener = _streams(seed, index)
-    speech = say(for_speech, params.speech)
-    frames = round(len(speech.wave) / SAMPLE_RATE * FRAME_RATE)
-    speaker = speaker_motion(speech, frames, for_speaker, params.speaker)
-    style = random_style(for_style)
-    listener, events = listener_motion(speech, speaker, style, for_listener, params.listener)
-    return _dyad(f"synthetic-{seed}-{index:06d}", speech, speaker, listener, style, events, params.listener)
+    for_speech, *streams = _streams(seed, index)
+    return _rule_keeping(name_of("synthetic", seed, index), say(for_speech, params.speech), streams, params)
 
 
 def synthesise_varied(seed: int, index: int, take: int = 0, params: DyadParams = _DEFAULT) -> Dyad:
@@ -100,6 +96,15 @@ def synthesise_human(
     for_speech, *streams = _streams(seed, index, take)
     speech = passage(recordings, for_speech, params.speech)
     return _varied(name_of("human", seed, index, take), speech, streams, params)
+
+
+def synthesise_human_rules(
+    recordings: Sequence[VoiceRecording], seed: int, index: int, params: DyadParams = _DEFAULT
+) -> Dyad:
+    """As `synthesise_human`, with the same words and speaker, and a listener that keeps the rules."""
+    for_speech, *streams = _streams(seed, index)
+    speech = passage(recordings, for_speech, params.speech)
+    return _rule_keeping(name_of("rules", seed, index), speech, streams, params)
 
 
 def name_of(kind: str, seed: int, index: int, take: int = 0) -> str:
@@ -132,15 +137,32 @@ def _listen(dyad: Dyad, person: Person, people: People, rng: np.random.Generator
     return dataclasses.replace(motion, values=motion.values - motion.values[0] + dyad.listener.values[0])
 
 
-def synthesise_again(uuid: str) -> Dyad | None:
-    """The dyad of a name that the simulator gave; None where nobody can tell (recordings, other clips).
+def synthesise_again(uuid: str, recordings: Sequence[VoiceRecording] = ()) -> Dyad | None:
+    """The dyad of a name that the simulator gave; None where nobody can tell: other clips, no recordings.
+
+    Args:
+      uuid: of the dyad.
+      recordings: of its speaker, where they are heard in recordings.
 
     Raises:
       MissingExtraError: as `synthesise`.
     """
+    kind, numbers = uuid.partition("-")[0], numbers_in(uuid)
     makers: dict[str, Callable[..., Dyad]] = {"synthetic": synthesise, "varied": synthesise_varied}
-    make, numbers = makers.get(uuid.partition("-")[0]), numbers_in(uuid)
-    return make(*numbers) if make and numbers else None
+    if recordings:
+        heard = {"human": synthesise_human, "rules": synthesise_human_rules}
+        makers = {name: functools.partial(make, recordings) for name, make in heard.items()}
+    return makers[kind](*numbers) if kind in makers and numbers else None
+
+
+def keep_rules_again(dyad: Dyad, seed: int) -> Motion:
+    """What a rule-keeping dyad's listener does another time: the same but for noise and random blinks.
+
+    Nobody can know these, so this is the least error that can be asked for.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 3]))
+    motion, _ = listener_motion(dyad.speech, dyad.speaker, dyad.style, rng, dyad.params)
+    return dataclasses.replace(motion, values=motion.values - motion.values[0] + dyad.listener.values[0])
 
 
 def _streams(seed: int, index: int, take: int = 0) -> list[np.random.Generator]:
@@ -149,6 +171,17 @@ def _streams(seed: int, index: int, take: int = 0) -> list[np.random.Generator]:
     if take:
         streams[2:] = np.random.SeedSequence([seed, index, take]).spawn(2)
     return [np.random.default_rng(stream) for stream in streams]
+
+
+def _rule_keeping(
+    uuid: str, speech: Speech, streams: Sequence[np.random.Generator], params: DyadParams
+) -> Dyad:
+    for_speaker, for_style, for_listener = streams
+    frames = round(len(speech.wave) / SAMPLE_RATE * FRAME_RATE)
+    speaker = speaker_motion(speech, frames, for_speaker, params.speaker)
+    style = random_style(for_style)
+    listener, events = listener_motion(speech, speaker, style, for_listener, params.listener)
+    return _dyad(uuid, speech, speaker, listener, style, events, params.listener)
 
 
 def _varied(uuid: str, speech: Speech, streams: Sequence[np.random.Generator], params: DyadParams) -> Dyad:

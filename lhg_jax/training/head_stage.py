@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lhg_jax.config import TrainConfig, to_json
+from lhg_jax.contract import RunIdentity
 from lhg_jax.data.joined import open_sources
 from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.generative import ListenerHead
@@ -22,7 +23,7 @@ from lhg_jax.training.head_constants import measure
 from lhg_jax.training.head_evaluation import HeadEvaluation
 from lhg_jax.training.head_loss import ChunkStream, make_head_loss
 from lhg_jax.training.hooks import Save
-from lhg_jax.training.identity import run_identity, write_settings
+from lhg_jax.training.identity import check_same_run, run_identity, write_settings
 from lhg_jax.training.listener_file import NAME
 from lhg_jax.training.loop import Summary, open_workdir, run_with_hooks
 from lhg_jax.training.optimizer import make_optimizer
@@ -42,7 +43,7 @@ def train_head(config: TrainConfig, workdir: Path, draw_frames: DrawFrames | Non
     trunk, source = load_listener(trunk_file), open_sources(config.data.train)
     held_out = open_source(config.data.evaluation) if config.data.evaluation else None
     trunk.require_features(config.data.train, source.features, "prepare clips like the trunk's")
-    identity = run_identity(config, source, held_out, trunk=fingerprint(trunk_file, trunk, source))
+    identity = head_identity(config, trunk, source, held_out)
     with open_workdir(config, identity, workdir) as checkpoints:
         folder, unseen = workdir / "trunk", config.head.unseen
         features = trunk_features(folder / "train", trunk, trunk_file, source, unseen)
@@ -58,6 +59,22 @@ def train_head(config: TrainConfig, workdir: Path, draw_frames: DrawFrames | Non
             write_settings(config, identity, workdir)
         save = Save(checkpoints, HeadFile(workdir, run, trunk_file, source), stream)
         return run_with_hooks(run, state, stream, save, workdir, draw_frames)
+
+
+def head_identity(
+    config: TrainConfig, trunk: ListenerModel, source: RecordSource, held_out: RecordSource | None
+) -> RunIdentity:
+    """As `run_identity`, with the trunk that `config` starts from."""
+    trunk_file = Path(config.start.listener)
+    return run_identity(config, source, held_out, trunk=fingerprint(trunk_file, trunk, source))
+
+
+def check_head_workdir(config: TrainConfig, workdir: Path) -> None:
+    """As `identity.check_workdir`, for a flow head."""
+    source = open_sources(config.data.train)
+    held_out = open_source(config.data.evaluation) if config.data.evaluation else None
+    trunk = load_listener(Path(config.start.listener))
+    check_same_run(head_identity(config, trunk, source, held_out), workdir)
 
 
 class HeadRun:

@@ -17,11 +17,17 @@ from lhg_jax.preparation.synthetic_clips import synthetic_jobs
 from lhg_jax.preparation.voices import Voice, load_recording, save_recording, voices_of_split
 from lhg_jax.preparation.word_alignment import align
 from lhg_jax.simulator import sentiment
-from lhg_jax.simulator.dyads import synthesise_human
+from lhg_jax.simulator.dyads import (
+    keep_rules_again,
+    synthesise_again,
+    synthesise_human,
+    synthesise_human_rules,
+)
 from lhg_jax.simulator.grammar import Phrase
 from lhg_jax.simulator.human_voice import VoiceRecording, analyse, find_speech, human_pitch, phrases_of
 from lhg_jax.simulator.passages import passage
 from lhg_jax.simulator.pitch import PITCH_RATE
+from lhg_jax.simulator.rule_scores import probe
 from lhg_jax.simulator.speech import SAMPLE_RATE, SpeechParams, speak_phrase
 from lhg_jax.simulator.voice import Espeak, VoiceSettings
 from lhg_jax.speech.words import Word
@@ -226,6 +232,32 @@ def test_dyads_with_recorded_voices_are_the_same_again(recordings):
     assert one.style != synthesise_human(recordings, 3, 6).style
 
 
+def test_a_listener_that_keeps_rules_hears_what_varied_people_hear(recordings):
+    rules, varied = synthesise_human_rules(recordings, 3, 5), synthesise_human(recordings, 3, 5)
+    np.testing.assert_array_equal(rules.wave, varied.wave)
+    np.testing.assert_array_equal(rules.speaker.values, varied.speaker.values)
+    assert (rules.words, rules.uuid, varied.uuid) == (varied.words, "rules-3-000005", "human-3-000005")
+    scores = probe(rules.listener, rules)
+    assert scores["mirror_correlation"] > 0.95 and scores["blink_recall"] == 1.0
+    for dyad in (rules, varied):
+        again = synthesise_again(dyad.uuid, recordings)
+        np.testing.assert_array_equal(again.listener.values, dyad.listener.values)
+        assert synthesise_again(dyad.uuid) is None  # nobody knows what was said
+
+
+def test_rules_another_time_differ_by_noise_and_random_blinks(recordings):
+    dyad = synthesise_human_rules(recordings, 3, 6)
+    again = keep_rules_again(dyad, 1)
+    np.testing.assert_allclose(again.values[0], dyad.listener.values[0], atol=1e-6)
+    apart = np.rad2deg(again.part("angle") - dyad.listener.part("angle"))
+    assert 0.01 < apart.std() < 0.5
+    foreseen = ("nod_f1", "shake_f1", "blink_recall")
+    one, two = (probe(motion, dyad) for motion in (dyad.listener, again))
+    assert {name: one[name] for name in foreseen} == pytest.approx(
+        {name: two[name] for name in foreseen}, nan_ok=True
+    )
+
+
 def test_share_of_recorded_voices(tmp_path):
     voices = [Voice("ann", (tmp_path / "a.npz",)), Voice("bob", (tmp_path / "b.npz",))]
     jobs = synthetic_jobs(2.0, 1, "train", voices, 0.25)
@@ -234,6 +266,10 @@ def test_share_of_recorded_voices(tmp_path):
         jobs
     )
     assert not any(job.voice for job in synthetic_jobs(0.1, 1, "train"))
+    rules = synthetic_jobs(2.0, 1, "train", voices, 0.25, "constant")
+    assert [job.voice for job in rules] == [job.voice for job in jobs]
+    assert {job.uuid.partition("-")[0] for job in rules} == {"rules", "synthetic"}
+    assert not {job.key for job in rules} & {job.key for job in jobs}
 
 
 def test_takes_share_their_speaker(tmp_path):
@@ -274,3 +310,8 @@ def test_preparing_from_a_folder(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(monkeypatch, *options, "--clear-licence")
     assert "no recording is marked `clear`" in capsys.readouterr().err
+    rows = [{"file": f"s{n}_1.wav", "speaker": f"s{n}", "text": "ja", "language": "de"} for n in range(2)]
+    touch(tmp_path / "speech" / "manifest.jsonl", "\n".join(map(json.dumps, rows)))
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *options, "--english-only")
+    assert "no recording is in English" in capsys.readouterr().err
