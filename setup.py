@@ -56,6 +56,7 @@ TF = ["tensorflow-cpu>=2.20"]
 BEAM = ["apache-beam>=2.69"]
 # jax2onnx pins an old orbax: `make export-env` puts it into an environment of its own.
 EXPORT = [*ONNX, "jax2onnx>=0.17"]
+TPU = ["jax[tpu]>=0.10,<0.13"]  # for TPUs, and for tools/tpu_compile.py, which needs none
 LINT = ["ruff>=0.9", "mypy>=1.13"]
 TEST = [
     *PIPELINE,
@@ -108,6 +109,7 @@ setup(
         "tf": TF,
         "beam": BEAM,
         "export": EXPORT,
+        "tpu": TPU,
         "lint": LINT,
         "test": TEST,
     },

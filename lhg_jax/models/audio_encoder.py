@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lhg_jax.models import stream
-from lhg_jax.models.conv import convolve
+from lhg_jax.models.conv import Convolution, convolve
+from lhg_jax.models.folding import FoldedConv, folds, refold
 from lhg_jax.models.resnet_se import BatchNorm, Mask, SEBlock
 
 STRIDES = (1, 2, 2, 2)
@@ -65,6 +66,7 @@ class AudioEncoder(nn.Module):
       size: d, output size of each level (HA2G: 32).
       memory_s: seconds that the SE blocks look back on; frame t then sees mel steps up to 2t + 4 (one frame
         ahead). None: the encoder sees the whole clip.
+      lanes: channels that narrow maps are folded to (models/folding.py), which changes no value; 0: none are.
     """
 
     filters: tuple[int, ...] = (32, 64, 128, 256)
@@ -72,6 +74,7 @@ class AudioEncoder(nn.Module):
     size: int = 32
     memory_s: float | None = None
     dtype: Any = jnp.float32
+    lanes: int = 0
 
     @nn.compact
     def __call__(
@@ -86,14 +89,16 @@ class AudioEncoder(nn.Module):
         causal, rate = self.memory_s is not None, MEL_RATE
         if causal:
             x = stream.with_past(self, "past", x, 3)
-        padding = ((0, 0) if causal else (1, 1), (1, 1))
-        conv1 = nn.Conv(self.filters[0], (3, 3), padding=padding, dtype=self.dtype, name="conv1")
-        x, mask_BT = BatchNorm(name="bn1")(nn.relu(convolve(conv1, x)), mask_BM, train), mask_BM
+        fold = folds(self.lanes, x.shape[2], self.filters[0])
+        conv1 = self._first((0, 0) if causal else (1, 1), fold)
+        x = nn.relu(convolve(conv1, refold(x, 1, fold)))
+        x, mask_BT = BatchNorm(fold=fold, name="bn1")(x, mask_BM, train), mask_BM
         sources = []
         for stage, (features, depth, stride) in enumerate(
             zip(self.filters, self.depths, STRIDES, strict=True), 1
         ):
             rate /= stride
+            x, fold_in, fold = self._refolded(x, fold, stride, features)
             for i in range(depth):
                 block = SEBlock(
                     features,
@@ -101,10 +106,27 @@ class AudioEncoder(nn.Module):
                     shortcut=i == 0 and stage > 1,
                     memory=None if self.memory_s is None else self.memory_s * rate,
                     dtype=self.dtype,
+                    fold_in=fold if i else fold_in,
+                    fold=fold,
                     name=f"layer{stage}_{i}",
                 )
                 x, mask_BT = block(x, mask_BT, train)
-            sources.append((x, mask_BT))
+            sources.append((refold(x, fold, 1), mask_BT))
         heads = [LevelHead(level, self.size, self.dtype, name=level) for level in LEVELS]
         low, mid, high = (head(*source, train) for head, source in zip(heads, sources[1:], strict=True))
         return low, mid, high
+
+    def _first(self, padding: tuple[int, int], fold: int) -> Convolution:
+        shape = (self.filters[0], (3, 3))
+        if fold > 1:
+            return FoldedConv(*shape, (1, 1), padding, fold, dtype=self.dtype, name="conv1")
+        return nn.Conv(*shape, padding=(padding, (1, 1)), dtype=self.dtype, name="conv1")
+
+    def _refolded(self, x: Array, fold: int, stride: int, features: int) -> tuple[Array, int, int]:
+        """A stage's input as its first block takes it, and the folds of that and of the stage's outputs."""
+        frequencies = x.shape[2] * fold
+        if frequencies % stride:
+            return refold(x, fold, 1), 1, 1
+        own = folds(self.lanes, frequencies // stride, features)
+        fold_in = stride * own if max(fold, own) > 1 else 1
+        return refold(x, fold, fold_in), fold_in, own

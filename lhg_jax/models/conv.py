@@ -6,9 +6,13 @@ from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float
 
+from lhg_jax.models.folding import FoldedConv
+
+Convolution = nn.Conv | FoldedConv
+
 
 def convolve(
-    layer: nn.Conv, x: Float[Array, "batch *space channel"]
+    layer: Convolution, x: Float[Array, "batch *space channel"]
 ) -> Float[Array, "batch *space2 features"]:
     """`layer(x)`; when training, XLA:CPU does not compute x, or the output's gradient, a second time.
 

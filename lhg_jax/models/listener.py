@@ -121,6 +121,7 @@ class Listener(nn.Module):
     """Hierarchical audio encoder, text encoder, A-FFM, f_XM and recurrent decoder."""
 
     config: ListenerConfig
+    lanes: int = 0  # of AudioEncoder; changes no value
 
     def setup(self):
         """Builds the stages; they run in float32 or bfloat16, and the recurrent carry stays float32."""
@@ -128,7 +129,9 @@ class Listener(nn.Module):
         memory_s = None if c.bidirectional else c.memory_s
         memory = None if c.bidirectional else c.memory_s * FRAME_RATE
         self.motion_scale = MotionScale(c.coeff)
-        self.audio_encoder = AudioEncoder(c.audio_filters, c.audio_depths, c.level_size, memory_s, dtype)
+        self.audio_encoder = AudioEncoder(
+            c.audio_filters, c.audio_depths, c.level_size, memory_s, dtype, self.lanes
+        )
         if c.use_text:
             self.text_encoder = TextEncoder(c.text_channels, c.level_size, dropout=c.dropout, dtype=dtype)
             self.text_input = nn.Dense(c.level_size, dtype=dtype)

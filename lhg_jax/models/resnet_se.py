@@ -5,6 +5,7 @@ beyond the end of a clip are zero at every layer, which is what the clip alone w
 border; averages and batch statistics run over valid positions only. So padding changes nothing.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -13,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from lhg_jax.models import stream
-from lhg_jax.models.conv import convolve
+from lhg_jax.models.conv import Convolution, convolve
+from lhg_jax.models.folding import FoldedConv, FoldedDense
 
 TORCH_MOMENTUM = 0.1  # weight of the new batch in the running statistics
 TORCH_EPSILON = 1e-5
@@ -35,14 +37,19 @@ class BatchNorm(nn.Module):
 
     Normalises by the biased variance; the running variance takes the unbiased one. Statistics are float32 and
     global over a sharded batch. Padded positions come out as zero.
+
+    Attributes:
+      fold: how often frequency is folded into the last axis (models/folding.py).
     """
+
+    fold: int = 1
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch time *rest"], mask_BT: Mask, train: bool
     ) -> Float[Array, "batch time *rest"]:
         """`train` normalises by the batch and updates `batch_stats` where that collection is mutable."""
-        size = x.shape[-1]
+        size = x.shape[-1] // self.fold
         scale_C = self.param("scale", nn.initializers.ones, (size,))
         bias_C = self.param("bias", nn.initializers.zeros, (size,))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (size,))
@@ -51,23 +58,28 @@ class BatchNorm(nn.Module):
         mask = mask_BT.reshape(mask_BT.shape + (1,) * (x.ndim - 2))
         mean_C, rest_C, var_C = running_mean.value, jnp.zeros(size), running_var.value
         if train:
-            mean_C, rest_C, var_C, count = _moments(x, mask)
+            mean_C, rest_C, var_C, count = _moments(x, mask, self.fold)
             if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
                 unbiased_C = var_C * count / jnp.maximum(count - 1.0, 1.0)
                 present = jnp.where(count > 0, TORCH_MOMENTUM, 0.0)
                 running_mean.value += present * (mean_C + rest_C - running_mean.value)
                 running_var.value += present * (unbiased_C - running_var.value)
         gain_C = scale_C * jax.lax.rsqrt(var_C + TORCH_EPSILON)
-        y = (x.astype(jnp.float32) - _to_rank(mean_C, x.ndim)) * _to_rank(gain_C, x.ndim)
-        y += _to_rank(bias_C - rest_C * gain_C, x.ndim)
+        mean, gain, bias = (
+            _to_rank(x_C, x.ndim, self.fold) for x_C in (mean_C, gain_C, bias_C - rest_C * gain_C)
+        )
+        y = (x.astype(jnp.float32) - mean) * gain + bias
         return jnp.where(mask, y, 0.0).astype(x.dtype)
 
 
-def _to_rank(x_C: Any, ndim: int) -> Array:
-    return jnp.asarray(x_C).reshape((1,) * (ndim - 1) + x_C.shape)
+def _to_rank(x_C: Any, ndim: int, fold: int) -> Array:
+    x_C = jnp.asarray(x_C) if fold == 1 else jnp.tile(x_C, fold)
+    return x_C.reshape((1,) * (ndim - 1) + x_C.shape)
 
 
-def _moments(x: Float[Array, "..."], mask: Bool[Array, "..."]) -> tuple[Array, Array, Array, Array]:
+def _moments(
+    x: Float[Array, "..."], mask: Bool[Array, "..."], fold: int
+) -> tuple[Array, Array, Array, Array]:
     """Moments of each channel over valid positions, float32.
 
     Returns:
@@ -75,14 +87,18 @@ def _moments(x: Float[Array, "..."], mask: Bool[Array, "..."]) -> tuple[Array, A
       the mean's gradient flows; biased variance; number of positions. Gradients written like this need two
       sums over the batch, both of one pass. Through the mean itself they need a third, in a pass of its own.
     """
-    axes = tuple(range(x.ndim - 1))
-    count = jnp.sum(mask, dtype=jnp.float32) * (x.size // (mask.size * x.shape[-1]))
+
+    def total(x: Array) -> Array:
+        total_C = jnp.sum(x, tuple(range(x.ndim - 1)))
+        return total_C if fold == 1 else total_C.reshape(fold, -1).sum(0)
+
+    count = jnp.sum(mask, dtype=jnp.float32) * (fold * x.size // (mask.size * x.shape[-1]))
     divisor = jnp.maximum(count, 1.0)
     x = jnp.where(mask, x.astype(jnp.float32), 0.0)
-    mean_C = jax.lax.stop_gradient(jnp.sum(x, axes) / divisor)
-    x = jnp.where(mask, x - _to_rank(mean_C, x.ndim), 0.0)
-    rest_C = jnp.sum(x, axes) / divisor
-    return mean_C, rest_C, jnp.sum(jnp.square(x), axes) / divisor - jnp.square(rest_C), count
+    mean_C = jax.lax.stop_gradient(total(x) / divisor)
+    x = jnp.where(mask, x - _to_rank(mean_C, x.ndim, fold), 0.0)
+    rest_C = total(x) / divisor
+    return mean_C, rest_C, total(jnp.square(x)) / divisor - jnp.square(rest_C), count
 
 
 class SqueezeExcite(nn.Module):
@@ -91,25 +107,30 @@ class SqueezeExcite(nn.Module):
     Attributes:
       reduction: channels for each hidden unit of the gate.
       memory: time steps that the mean looks back on (`stream.fading_mean`); None: over the whole clip.
+      fold: how often frequency is folded into the channels (models/folding.py).
     """
 
     reduction: int = 8
     memory: float | None = None
     dtype: Any = jnp.float32
+    fold: int = 1
 
     @nn.compact
     def __call__(
         self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Mask
     ) -> Float[Array, "batch time freq channel"]:
         """Gate = sigmoid(W2 relu(W1 mean)), hidden size C / reduction (at least 1)."""
-        size = x_BTFC.shape[-1]
+        size = x_BTFC.shape[-1] // self.fold
         mean_BTC = jnp.mean(x_BTFC, axis=2, dtype=jnp.float32)
+        if self.fold > 1:
+            mean_BTC = mean_BTC.reshape(*mean_BTC.shape[:2], self.fold, size).mean(2)
         if self.memory is None:
             mean_BTC = time_mean(mean_BTC, mask_BT)
         else:
             mean_BTC = stream.fading_mean(self, mean_BTC, mask_BT, self.memory)
         hidden = nn.relu(nn.Dense(max(size // self.reduction, 1), name="squeeze")(mean_BTC))
         gate_BTC = nn.sigmoid(nn.Dense(size, name="excite")(hidden))
+        gate_BTC = gate_BTC if self.fold == 1 else jnp.tile(gate_BTC, self.fold)
         return x_BTFC * gate_BTC[:, :, None].astype(x_BTFC.dtype)
 
 
@@ -122,6 +143,8 @@ class SEBlock(nn.Module):
       kernel: (time, frequency) taps; (3, 1) makes a block along time only.
       shortcut: project the input by a strided 1x1 convolution and BN instead of passing it on.
       memory: output steps that SE looks back on, and no step sees a later one; None: sees the whole clip.
+      fold_in, fold: how often frequency is folded into the channels of input and output (models/folding.py):
+        1 and 1, or the input `stride` times as often.
     """
 
     features: int
@@ -130,38 +153,45 @@ class SEBlock(nn.Module):
     shortcut: bool = False
     memory: float | None = None
     dtype: Any = jnp.float32
+    fold_in: int = 1
+    fold: int = 1
 
     @nn.compact
     def __call__(
         self, x_BTFC: Float[Array, "batch time freq channel"], mask_BT: Mask, train: bool
     ) -> tuple[Float[Array, "batch time2 freq2 features"], Bool[Array, "batch time2"] | None]:
         """Returns features and mask, both at ceil(size / stride)."""
+        norm = functools.partial(BatchNorm, fold=self.fold)
         mask_out_BT = None if mask_BT is None else mask_BT[:, :: self.stride]
         x_BTFC, y = self._convolve(x_BTFC, self.stride, "conv1")
-        y = BatchNorm(name="bn1")(nn.relu(y), mask_out_BT, train)
+        y = norm(name="bn1")(nn.relu(y), mask_out_BT, train)
         _, y = self._convolve(y, 1, "conv2")
-        y = BatchNorm(name="bn2")(y, mask_out_BT, train)
-        y = SqueezeExcite(memory=self.memory, dtype=self.dtype, name="se")(y, mask_out_BT)
+        y = norm(name="bn2")(y, mask_out_BT, train)
+        y = SqueezeExcite(memory=self.memory, dtype=self.dtype, fold=self.fold, name="se")(y, mask_out_BT)
         if self.shortcut:
-            project = nn.Dense(self.features, use_bias=False, dtype=self.dtype, name="downsample_conv")
-            x_BTFC = project(x_BTFC[:, :, :: self.stride])
-            x_BTFC = BatchNorm(name="downsample_bn")(x_BTFC, mask_out_BT, train)
+            x_BTFC = norm(name="downsample_bn")(self._project(x_BTFC), mask_out_BT, train)
         return nn.relu(x_BTFC + y), mask_out_BT
+
+    def _project(self, x: Array) -> Array:
+        """The shortcut's strided 1x1 convolution; the time steps are chosen."""
+        if self.fold_in > 1:
+            shape = {"stride": self.stride, "fold": self.fold}
+            return FoldedDense(self.features, dtype=self.dtype, name="downsample_conv", **shape)(x)
+        project = nn.Dense(self.features, use_bias=False, dtype=self.dtype, name="downsample_conv")
+        return project(x[:, :, :: self.stride])
 
     def _convolve(self, x: Array, stride: int, name: str) -> tuple[Array, Array]:
         """x at the time steps that the outputs stand at, and the outputs of a convolution without bias."""
         taps, width = self.kernel[0], self.kernel[1] // 2
         causal = self.memory is not None
-        conv = nn.Conv(
-            self.features,
-            self.kernel,
-            (stride, stride),
-            ((0, 0) if causal else (taps // 2, taps // 2), (width, width)),
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=nn.initializers.he_normal(),
-            name=name,
-        )
+        padding = (0, 0) if causal else (taps // 2, taps // 2)
+        shape = (self.features, self.kernel, (stride, stride))
+        own = {"use_bias": False, "dtype": self.dtype, "kernel_init": nn.initializers.he_normal()}
+        conv: Convolution
+        if self.fold_in > 1 and stride * self.fold > 1:
+            conv = FoldedConv(*shape, padding, self.fold, name=name, **own)
+        else:
+            conv = nn.Conv(*shape, (padding, (width, width)), name=name, **own)
         if not causal:
             return x[:, ::stride], convolve(conv, x)
         x = stream.with_past(self, f"{name}_past", x, taps, stride=stride)

@@ -10,6 +10,9 @@ CPU_OPTIONS = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 }
 
+# Platforms whose vector registers narrow feature maps leave empty, and the channels that fill them.
+LANES = {"tpu": 128}
+
 
 @functools.cache
 def compiler_options(platform: str) -> dict[str, str] | None:

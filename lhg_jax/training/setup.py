@@ -18,7 +18,7 @@ from lhg_jax.losses.groups import in_groups
 from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.models.listener import Listener, ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener
-from lhg_jax.training.compiler import compiler_options
+from lhg_jax.training.compiler import LANES, compiler_options
 from lhg_jax.training.evaluation import Evaluation
 from lhg_jax.training.flops import count_flops, peak_flops
 from lhg_jax.training.identity import check_clips
@@ -39,9 +39,9 @@ from lhg_jax.training.warm_start import start_variables, with_variables
 from lhg_jax.util.errors import UserError
 
 
-def build_model(config: ListenerConfig | ViCoConfig) -> nn.Module:
-    """The module that goes with a model's settings."""
-    return ViCoListener(config) if isinstance(config, ViCoConfig) else Listener(config)
+def build_model(config: ListenerConfig | ViCoConfig, lanes: int = 0) -> nn.Module:
+    """The module that goes with a model's settings, laid out for a device with so many `lanes`."""
+    return ViCoListener(config) if isinstance(config, ViCoConfig) else Listener(config, lanes)
 
 
 class TrainingSetup:
@@ -65,18 +65,20 @@ class TrainingSetup:
         check_clips(config, source, held_out)
         check_best(config)
         self.config, self.source, self.held_out = config, source, held_out
-        self.model = build_model(config.model)
+        platform = self.mesh.devices.flat[0].platform
+        self.model = build_model(config.model, LANES.get(platform, 0))
         self.optimizer = make_optimizer(config.optimizer, config.train.steps)
+        self.negatives = self._negatives(groups)
         self._train_step = functools.partial(
             train_step,
             model=self.model,
-            objective=make_objective(config.loss, source.space, self._negatives(groups)),
+            objective=make_objective(config.loss, source.space, self.negatives),
             optimizer=self.optimizer,
             ema_decay=config.optimizer.ema_decay,
             micro_batches=config.train.micro_batches,
             add_noise=make_noise(config.augment),
         )
-        options = compiler_options(self.mesh.devices.flat[0].platform)
+        options = compiler_options(platform)
         self.step = jax.jit(self._laid_out_step, donate_argnums=0, compiler_options=options)
         self.evaluation = Evaluation(config, self.model, self.mesh, held_out) if held_out else None
 
@@ -103,10 +105,10 @@ class TrainingSetup:
         return jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=replicated(self.mesh))
 
     def flops(self) -> int:
-        """Model FLOPs of one step, whatever is computed twice to save memory (`remat`, micro-batches)."""
+        """Model FLOPs of one step, whatever is computed besides to save memory or fill lanes."""
         size = self.config.train.batch_size
         batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), self._example)
-        step = functools.partial(self._train_step, micro_batches=1)
+        step = functools.partial(self._train_step, model=build_model(self.config.model), micro_batches=1)
         return count_flops(step, self.abstract_state(), batch, self.abstract_key())
 
     def peak_flops(self) -> float | None:
