@@ -6,10 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from evidence_runs import scored
 from prepare_helpers import Letters
-from training_configs import make_config
 
-from lhg_jax.config import to_json
 from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.models.vico_lstm import ViCoConfig
 from lhg_jax.simulator.benchmark import TestClip
@@ -23,7 +22,6 @@ import evidence_scores
 import evidence_stats as stats
 import evidence_table
 import sweep
-import sweep_table
 
 GRID = Path(__file__).parent.parent / "configs" / "grids" / "evidence.py"
 
@@ -79,29 +77,6 @@ def test_overlap():
     one = stats.Estimate(0.0, 0.4, 3)
     assert one.overlaps(stats.Estimate(1.0, 0.61, 3)) and not one.overlaps(stats.Estimate(1.0, 0.59, 3))
     assert one.overlaps(stats.Estimate(1.0, math.nan, 1))  # nobody knows
-
-
-def scored(out, name, seed, *, nods=0.5, top_1=None):
-    """A finished run with scores of two speakers."""
-    folder = sweep.folder(out, name, seed)
-    folder.mkdir(parents=True)
-    sweep_table.write_result(folder, name, seed, {}, 6.0)
-    (folder / "config.json").write_text(to_json(make_config(out)))
-    (folder / "metrics.jsonl").write_text(f'{{"kind": "train", "step": {seed}}}\n')
-    scores = {
-        "name": name,
-        "seed": seed,
-        "minutes": 6.0,
-        "training": "5 steps",
-        "hashes": evidence_scores.hashes(folder),
-        "clips": {"nod_f1": [nods, nods + 0.2, None], "pose_l1": [0.1, 0.2, 0.3]},
-        "pooled": {"exp_frechet": 0.25},
-        "speakers": ["ann", "bob", "bob"],
-        "retrieval": {"top_1": top_1, "chance_1": 0.02} if top_1 else {},
-        "clips_of": "f00",
-    }
-    (folder / "scores.json").write_text(json.dumps(scores))
-    return folder
 
 
 def test_a_partial_table_says_so_and_every_cell_has_its_runs(tmp_path):
