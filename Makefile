@@ -80,8 +80,11 @@ evidence-data: $(VENV)/.installed-train
 	$(RULES) --causal --hours 0.6 --split test --out $(EVIDENCE)/causal_test
 
 evidence-table: $(VENV)/.installed-train
+	@test -n "$(SPEECH)" || { echo "error: SPEECH: name the folder of recordings of evidence-data" >&2; exit 2; }
 	$(BIN)/python tools/evidence_scores.py --sweep $(EVIDENCE)/sweep --speech $(SPEECH) --speech-cache $(CACHE)
 	$(BIN)/python tools/evidence_table.py --sweep $(EVIDENCE)/sweep
+	$(BIN)/python tools/robustness.py --sweep $(EVIDENCE)/sweep --speech $(SPEECH) --speech-cache $(CACHE)
+	$(BIN)/python tools/make_report.py --sweep $(EVIDENCE)/sweep --speech $(SPEECH) --speech-cache $(CACHE)
 
 # jax2onnx pins an old orbax: the listener's ONNX export has an environment of its own.
 export-env: .venv-export/.installed
