@@ -143,6 +143,8 @@ class LoopConfig:
     """Parts of a batch whose gradients are added up one after the other; less memory (docs/training.md)."""
     remat: bool = False
     """Keep only results of convolutions and matrix products for the backward pass; compute the rest again."""
+    steps_per_call: int = 1
+    """Steps in one program; divides `steps` and everything that is done every so many steps."""
     seed: int = 0
     """Every random number of the run follows from it."""
     log_every: int = 20

@@ -26,6 +26,7 @@ from lhg_jax.training.hooks import Save
 from lhg_jax.training.identity import check_same_run, run_identity, write_settings
 from lhg_jax.training.listener_file import NAME
 from lhg_jax.training.loop import Summary, open_workdir, run_with_hooks
+from lhg_jax.training.many_steps import check_steps_per_call, many_steps
 from lhg_jax.training.optimizer import make_optimizer
 from lhg_jax.training.sharding import make_mesh, on_host, replicated
 from lhg_jax.training.state import INIT_STREAM, STEP_STREAM, TrainState
@@ -100,7 +101,9 @@ class HeadRun:
         self.key = jax.random.fold_in(jax.random.key(config.train.seed), STEP_STREAM)
         options = compiler_options(self.mesh.devices.flat[0].platform)
         self.loss = make_head_loss(self.head, self._constants, measured.importance, config.head)
-        self.step = jax.jit(self._step, donate_argnums=0, compiler_options=options)
+        check_steps_per_call(config)
+        steps = many_steps(self._step, config.train.steps_per_call)
+        self.step = jax.jit(steps, donate_argnums=0, compiler_options=options)
 
     def _step(self, state, batch, key):
         ema = self.config.optimizer.ema_decay

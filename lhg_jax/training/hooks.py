@@ -69,10 +69,12 @@ class LogMetrics:
     every: int
     writer: MetricsWriter
     display: Display
+    compiled: bool = dataclasses.field(default=False, init=False)
 
     def __call__(self, end: StepEnd) -> None:
         """Waits for the step's metrics where a line is due."""
-        if end.step == self.display.first + 1:
+        if not self.compiled:
+            self.compiled = True
             self.display.compiled(end.log.total_s["compile_s"])
         if end.step % self.every == 0:
             values = end.log.summary()

@@ -27,6 +27,7 @@ FREE = (
     "train.max_skipped",
     "train.fsdp",
     "train.remat",
+    "train.steps_per_call",
     "data.train",
     "data.evaluation",
     "data.probe_clips",

@@ -11,9 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, UInt8
 
-from lhg_jax.training.step import Metrics
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError
 from lhg_jax.util.progress import warn
@@ -98,7 +97,7 @@ class StepLog:
     def __init__(self, *, batch_size: int, max_skipped: int, flops: float, peak: float | None):
         """`flops` of a step; `peak` FLOP/s of all devices together, None where it is not known."""
         self._batch_size, self._max_skipped, self._flops, self._peak = batch_size, max_skipped, flops, peak
-        self._waiting: Metrics | None = None
+        self._waiting: Mapping[str, Array] | None = None
         self._history: list[dict[str, float]] = []
         self._seconds: dict[str, float] = collections.defaultdict(float)
         self.total_s: dict[str, float] = collections.defaultdict(float)
@@ -112,9 +111,10 @@ class StepLog:
         self._seconds[name] += seconds
         self.total_s[name] += seconds
 
-    def add(self, metrics: Metrics) -> None:
+    def add(self, metrics: Mapping[str, Array]) -> None:
         """Takes the metrics of the step just sent off, and waits for those of the one before.
 
+        Those of several steps in one program (`many_steps`) are arrays, a number a step.
         Raises `UserError` after too many skipped updates in a row.
         """
         self.flush()
@@ -125,13 +125,15 @@ class StepLog:
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             return
-        values = {name: float(value) for name, value in jax.device_get(waiting).items()}
-        if values["skipped_in_a_row"] >= self._max_skipped:
-            raise UserError(
-                f"training: {self._max_skipped} updates in a row had gradients that are not finite "
-                "(lower optimizer.learning_rate, or look at the data)"
-            )
-        self._history.append(values)
+        columns = {name: np.atleast_1d(value) for name, value in jax.device_get(waiting).items()}
+        for row in zip(*columns.values(), strict=True):
+            values = dict(zip(columns, map(float, row), strict=True))
+            if values["skipped_in_a_row"] >= self._max_skipped:
+                raise UserError(
+                    f"training: {self._max_skipped} updates in a row had gradients that are not finite "
+                    "(lower optimizer.learning_rate, or look at the data)"
+                )
+            self._history.append(values)
 
     def summary(self) -> dict[str, float]:
         """Means since the last one (counters: last values), seconds of each kind, clips/s and MFU.

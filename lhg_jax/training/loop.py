@@ -24,8 +24,9 @@ from lhg_jax.training.hooks import Evaluate, Hook, LogMetrics, Save, StepEnd, St
 from lhg_jax.training.identity import check_same_run, run_identity, write_settings
 from lhg_jax.training.listener_file import ListenerFile
 from lhg_jax.training.logs import StepLog, open_writer
+from lhg_jax.training.many_steps import stacked
 from lhg_jax.training.setup import TrainingSetup
-from lhg_jax.training.sharding import batch_sharding
+from lhg_jax.training.sharding import stacked_sharding
 from lhg_jax.training.state import TrainState
 from lhg_jax.training.visualise import DrawFrames, SamplePictures
 from lhg_jax.util.errors import UserError, signal_handler
@@ -64,7 +65,7 @@ class Steps(Protocol):
 
     @property
     def step(self) -> Callable[..., Any]:
-        """(state, batch, key) -> (state, metrics), compiled."""
+        """(state, batch, key) -> (state, metrics), compiled; of several steps as `many_steps` says."""
 
     @property
     def evaluation(self) -> Any:
@@ -157,12 +158,17 @@ def run_steps(
 ) -> Summary:
     """The loop itself."""
     loop, log, first = setup.config.train, make_log(setup), int(state.step)
+    count = loop.steps_per_call
+    if first % count:
+        raise UserError(f"train.steps_per_call={count} does not divide the {first} steps that are saved")
     evaluation: dict[str, float] = {}
-    batches, start = to_devices(stream, batch_sharding(setup.mesh)), time.perf_counter()
-    for step in range(first + 1, loop.steps + 1):
-        with log.measure("data_s"), undisturbed_workers(setup.config, step == first + 1):
+    sharding = stacked_sharding(setup.mesh, count)
+    batches, start = to_devices(stacked(stream, count), sharding), time.perf_counter()
+    for step in range(first + count, loop.steps + 1, count):
+        starting = step == first + count
+        with log.measure("data_s"), undisturbed_workers(setup.config, starting):
             batch = next(batches)
-        with log.measure("compile_s" if step == first + 1 else "step_s"):
+        with log.measure("compile_s" if starting else "step_s"):
             state, metrics = setup.step(state, batch, setup.key)
             log.add(metrics)
         end = StepEnd(step, state, step == loop.steps, stop.agreed(step), log)

@@ -22,6 +22,7 @@ from lhg_jax.training.compiler import LANES, compiler_options
 from lhg_jax.training.evaluation import Evaluation
 from lhg_jax.training.flops import count_flops, peak_flops
 from lhg_jax.training.identity import check_clips
+from lhg_jax.training.many_steps import check_steps_per_call, many_steps
 from lhg_jax.training.noise import make_noise
 from lhg_jax.training.objective import Wrap, count_groups, make_objective
 from lhg_jax.training.optimizer import make_optimizer
@@ -62,6 +63,7 @@ class TrainingSetup:
         groups = count_groups(config)
         self.mesh: Mesh = make_mesh(config.train.fsdp, devices, groups)
         check_batch(config, self.mesh.size)
+        check_steps_per_call(config)
         check_clips(config, source, held_out)
         check_best(config)
         self.config, self.source, self.held_out = config, source, held_out
@@ -79,7 +81,8 @@ class TrainingSetup:
             add_noise=make_noise(config.augment),
         )
         options = compiler_options(platform)
-        self.step = jax.jit(self._laid_out_step, donate_argnums=0, compiler_options=options)
+        steps = many_steps(self._laid_out_step, config.train.steps_per_call)
+        self.step = jax.jit(steps, donate_argnums=0, compiler_options=options)
         self.evaluation = Evaluation(config, self.model, self.mesh, held_out) if held_out else None
 
     @functools.cached_property

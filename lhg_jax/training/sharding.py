@@ -78,6 +78,11 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, to_spec(["clip"]))
 
 
+def stacked_sharding(mesh: Mesh, count: int) -> NamedSharding:
+    """Of `count` batches, as `many_steps` takes them."""
+    return batch_sharding(mesh) if count == 1 else NamedSharding(mesh, to_spec([None, "clip"]))
+
+
 def group_sharding(mesh: Mesh, groups: int) -> NamedSharding:
     """Of arrays [group, clip, ...]: as `batch_sharding` has their clips."""
     whole = groups % mesh.size == 0

@@ -1,6 +1,7 @@
 """The GPU kernels run as plain JAX here: they must agree with the scan that they replace."""
 
 import functools
+import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,11 @@ def forward_arguments(batch: int = B):
     steps = (draw(5, D, T, B, batch=batch) > -0.8).astype(np.float32)
     gates, h0 = draw(1, D, T, B, 3 * H, batch=batch), draw(4, D, B, H, batch=batch)
     return gates, draw(2, D, H, 3 * H, scale=0.2), draw(3, D, 3 * H, scale=0.1), h0, steps
+
+
+def test_the_backend_is_still_there():
+    """JAX deprecated it in 0.11. Without it the kernels never run: then they go, or move to another one."""
+    assert importlib.util.find_spec("jax.experimental.pallas.triton")
 
 
 def test_forward_is_the_scans():
