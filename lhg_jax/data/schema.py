@@ -60,7 +60,8 @@ class ClipInfo:
       speaker_id, listener_id: people; empty where nobody says.
       attitude: of the listener: positive, neutral, negative or unknown.
       space: name of the coefficient space of both motions.
-      motion_source: how they were measured: tracked, precomputed or simulated.
+      motion_source: how they were measured: tracked (by dlib's landmarks), tracked by tddfa, precomputed or
+        simulated.
       transcript: words and times as JSON, which `speech.words.read_transcript` reads.
       notes: what was mended, one a line.
       features: `contract.FeatureSpec` as JSON; empty where the sizes of the arrays say it all

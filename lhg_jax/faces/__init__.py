@@ -1,7 +1,8 @@
 """Face trackers: images in, motion out, each in its own coefficient space.
 
-`get_tracker` gives a `Tracker`. `landmark.py` is the default: dlib's 68 landmarks and the spectral
-face model; `tddfa.py` and `deep3d.py` run networks on the crops that the same landmarks give (`network.py`).
+`get_tracker` gives a `Tracker`. `landmark.py` is the default: dlib's 68 landmarks (or those of
+`tddfa_points.py`) and the spectral face model; `tddfa.py` and `deep3d.py` run networks on the crops that
+dlib's landmarks give (`network.py`).
 `identity.py` says how much two faces look like one person.
 """
 
@@ -46,9 +47,28 @@ TRACKERS: dict[str, str] = {
     "liveportrait": "lhg_jax.faces.liveportrait:load",
 }
 
+# Who finds the 68 points of the space `landmark` -> the same. Only dlib's model is for research alone.
+DLIB = "dlib"
+POINTS: dict[str, str] = {DLIB: TRACKERS["landmark"], "tddfa": "lhg_jax.faces.tddfa_points:load"}
 
-def get_tracker(space: CoefficientSpace, weights: Path | None = None) -> Tracker:
-    """A new tracker whose motion is in `space`. Raises `UserError` listing the spaces that have one."""
+
+def get_tracker(space: CoefficientSpace, weights: Path | None = None, points: str = DLIB) -> Tracker:
+    """A new tracker whose motion is in `space`.
+
+    Args:
+      space: of the motion.
+      weights: of the tracker, where it needs some.
+      points: name in `POINTS`; other spaces than `landmark` have dlib's.
+
+    Raises:
+      UserError: no tracker gives that space (those that have one are listed), or other weights are needed.
+    """
+    if points != DLIB:
+        if space.name != "landmark":
+            raise UserError(
+                f"--tracker {points}: measures the space 'landmark', and {space.name!r} is asked for"
+            )
+        return registry.find("tracker", points, POINTS)(weights)
     if space.name not in TRACKERS:
         raise UserError(f"no face tracker measures the space {space.name!r} (known: {', '.join(TRACKERS)})")
     return registry.find("face tracker", space.name, TRACKERS)(weights)

@@ -7,6 +7,8 @@ On photographs turned, scaled and moved by known amounts this brings the error o
 to 0.5.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,17 +19,20 @@ from lhg_jax.faces import dlib_models
 Image = UInt8[np.ndarray, "height width 3"]
 Points = Float[np.ndarray, "68 2"]
 Similarity = Float[np.ndarray, "2 3"]  # [A | t]: y = A x + t
+Effort = tuple[int, list[tuple[float, float]]]  # rounds, how far boxes are moved in sides
+# Finds the landmarks (pixels, float64) of the face in a detector's box, with one of the efforts below.
+Align = Callable[[Image, Float[np.ndarray, "4"], Effort], Points]
 
 CROP = 256  # side of the crop, pixels
 BOX_SIDE = 130.0  # side of the face box in the crop, pixels
 BOX_IN_IODS = 2.45  # the same in interocular distances, as the detector draws it (2.3 to 2.5 on photographs)
 BOX_BELOW_MEAN = -0.06  # the box's middle from the mean landmark, in sides
-# (rounds, how far boxes are moved in sides): four times as much work for a photograph as for a frame.
-STILL = (2, [(0.0, 0.0), (0.04, 0.04), (-0.04, 0.04), (0.04, -0.04), (-0.04, -0.04)])
-FRAME = (1, [(0.03, 0.02), (-0.03, -0.02)])
+# Four times as much work for a photograph as for a frame.
+STILL: Effort = (2, [(0.0, 0.0), (0.04, 0.04), (-0.04, 0.04), (0.04, -0.04), (-0.04, -0.04)])
+FRAME: Effort = (1, [(0.03, 0.02), (-0.03, -0.02)])
 
 
-def align(image: Image, box: Float[np.ndarray, "4"], effort: tuple[int, list[tuple[float, float]]]) -> Points:
+def align(image: Image, box: Float[np.ndarray, "4"], effort: Effort) -> Points:
     """The landmarks (pixels, float64) of the face in a detector's box; `effort` is `STILL` or `FRAME`."""
     rounds, moves = effort
     points = _predict(image, box)

@@ -47,17 +47,18 @@ def follow(
     frames: Iterable[Frame],
     on_frame: Callable[[], None] | None = None,
     on_face: Callable[[Image, alignment.Points], None] | None = None,
+    align: alignment.Align = alignment.align,
 ) -> Detections:
     """Follows the face that is largest when first found, frame by frame.
 
     `on_frame` is called after each frame; before that, where the face was found, `on_face` with the image and
-    the landmarks (pixels): for what needs more of the image than these.
+    the landmarks (pixels): for what needs more of the image than these. `align` finds the landmarks.
     """
     search, starts_s, found = _Search(), [], []
     for frame in frames:
         starts_s.append(frame.time_s)
         box = search.next_box(frame.image, frame.time_s)
-        shape = None if box is None else alignment.align(frame.image, box, alignment.FRAME)
+        shape = None if box is None else align(frame.image, box, alignment.FRAME)
         found.append(None if shape is None else shape.astype(np.float32))
         if shape is not None and on_face is not None:
             on_face(frame.image, shape)

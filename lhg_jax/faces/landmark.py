@@ -1,4 +1,4 @@
-"""The default tracker: dlib's 68 landmarks and the spectral face model, in the space `landmark`."""
+"""The default tracker: 68 landmarks, dlib's or others, and the spectral face model; space `landmark`."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from lhg_jax.faces import alignment, model_fitting, tracking_result
 from lhg_jax.faces.face_tracking import follow
 from lhg_jax.faces.tracking_result import PortraitFit, VideoFit
 from lhg_jax.media import Frame
-from lhg_jax.motion import LANDMARK
+from lhg_jax.motion import LANDMARK, CoefficientSpace
 from lhg_jax.util.errors import UserError
 
 # A person's neutral face is estimated from at most so many frames, evenly spread over the clip.
@@ -47,10 +47,17 @@ class LandmarkVideo(VideoFit):
     anchor: FaceAnchor
 
 
+@dataclasses.dataclass(frozen=True)
 class LandmarkTracker:
-    """Tracks one face with dlib landmarks; holds no state between calls."""
+    """Tracks one face by its landmarks; holds no state between calls.
 
-    space = LANDMARK
+    Attributes:
+      align: finds the landmarks in a box.
+      space: of the motion.
+    """
+
+    align: alignment.Align = alignment.align
+    space: CoefficientSpace = LANDMARK
 
     def track_image(
         self, image: UInt8[np.ndarray, "height width 3"], face: int | None = None
@@ -65,7 +72,7 @@ class LandmarkTracker:
           UserError: there is no face, or no face of that number.
         """
         box, warnings = tracking_result.choose(image, face)
-        landmarks = alignment.align(image, box, alignment.STILL)
+        landmarks = self.align(image, box, alignment.STILL)
         values, anchor = fit_portrait(landmarks)
         return LandmarkPortrait(values, box, landmarks, warnings, anchor)
 
@@ -81,7 +88,7 @@ class LandmarkTracker:
         Raises:
           UserError: no frames, no face, or a face in less than half of the frames.
         """
-        sightings = follow(frames, on_frame)
+        sightings = follow(frames, on_frame, align=self.align)
         found = tracking_result.require_face(sightings)
         values, anchor = fit_clip(sightings.landmarks)
         motion = tracking_result.to_motion(LANDMARK, values, sightings)
@@ -89,7 +96,7 @@ class LandmarkTracker:
 
 
 def load(weights: Path | None) -> LandmarkTracker:
-    """The tracker. Its weights are those of dlib's package; `UserError` where others are named."""
+    """The tracker with dlib's points, whose weights are its package's. Raises `UserError` for others."""
     if weights:
         raise UserError("--tracker-weights: the landmark tracker takes none")
     return LandmarkTracker()

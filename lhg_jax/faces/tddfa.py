@@ -56,9 +56,13 @@ class TddfaNetwork:
 
     def parameters(self, crops: UInt8[np.ndarray, "faces 120 120 3"]) -> Float[np.ndarray, "faces 62"]:
         """The 62 parameters of RGB crops."""
+        return self.answers(crops)["parameters"]
+
+    def answers(self, crops: UInt8[np.ndarray, "faces 120 120 3"]) -> interop.Arrays:
+        """All that the network says of RGB crops."""
         bgr = crops[..., ::-1].transpose(0, 3, 1, 2)
         pixels = (np.ascontiguousarray(bgr, np.float32) - 127.5) / 128
-        return self.stage(image=pixels)["parameters"]
+        return self.stage(image=pixels)
 
     def values(self, parameters: Parameters, places: TddfaPlaces) -> Float[np.ndarray, "faces 16"]:
         """Motion values of parameters measured in crops that lay there."""

@@ -18,6 +18,7 @@ from lhg_jax.render.bridged import BridgedRenderer, for_motion
 from lhg_jax.restore import Restorer
 from lhg_jax.util.errors import about
 from lhg_jax.util.once import Once
+from lhg_jax.util.registry import require_known
 
 
 class Animation:
@@ -30,21 +31,23 @@ class Animation:
         *,
         fps: float | None,
         bridge: Path | None,
+        tracker: str,
         tracker_weights: Path | None,
         face: int | None,
         size: int,
     ):
         """See `Pipeline`; `fps` is its `renderer_fps`. Raises `UserError` where that is not positive."""
         check_fps(fps)
+        require_known("tracker", tracker, faces.POINTS)
         self.renderer, self.restorer, self.fps, self.bridge = renderer, restorer, fps, bridge
-        self.tracker_weights, self.face, self.size = tracker_weights, face, size
+        self.points, self.tracker_weights, self.face, self.size = tracker, tracker_weights, face, size
         self.once = Once()
 
     def tracker(self, space: CoefficientSpace) -> faces.Tracker:
         """The face tracker in that space; where a bridge leads on, weights are for its other end."""
         bridged = isinstance(self._way(space, "the motion"), BridgedRenderer)
         weights = None if bridged else self.tracker_weights
-        return self.once(("tracker", space), lambda: faces.get_tracker(space, weights))
+        return self.once(("tracker", space), lambda: faces.get_tracker(space, weights, self.points))
 
     def renderer_for(self, space: CoefficientSpace, what: str) -> Renderer:
         """The renderer for motion in that space. Raises `UserError`, naming `what` has it, for others."""
@@ -95,4 +98,4 @@ class Animation:
 
     def _end(self, space: CoefficientSpace) -> faces.Tracker:
         """The tracker at the other end of a bridge."""
-        return self.once(("end", space), lambda: faces.get_tracker(space, self.tracker_weights))
+        return self.once(("end", space), lambda: faces.get_tracker(space, self.tracker_weights, self.points))

@@ -51,6 +51,7 @@ class Pipeline:
         paste: str = "full",
         restore: str = "none",
         restore_weights: AnyPath | None = None,
+        tracker: str = faces.DLIB,
         tracker_weights: AnyPath | None = None,
         asr: str = "pocketsphinx",
         asr_model: AnyPath | None = None,
@@ -72,7 +73,8 @@ class Pipeline:
           paste: `full`: a renderer that draws a crop pastes it back; `crop`: it shows the crop.
           restore: a name in `restore.RESTORERS`.
           restore_weights: of a restoration that needs some.
-          tracker_weights: of the face tracker, where a space needs another than the default.
+          tracker: who finds landmarks, a name in `faces.POINTS`.
+          tracker_weights: of the face tracker: of `tddfa`, or where a space needs another than the default.
           asr: a name in `speech.asr.RECOGNISERS`, used where there is no transcript.
           asr_model, language: of a recogniser that takes them (`speech.asr`).
           word_encoder: folder of the BERT that reads the words, where it is not the package's.
@@ -92,6 +94,7 @@ class Pipeline:
             load_restorer(restore, as_path(restore_weights)),
             fps=renderer_fps,
             bridge=as_path(bridge),
+            tracker=tracker,
             tracker_weights=as_path(tracker_weights),
             face=face,
             size=size,

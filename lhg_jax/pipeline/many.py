@@ -27,6 +27,7 @@ class Settings:
     paste: str = "full"
     restore: str = "none"
     restore_weights: Path | None = None
+    tracker: str = "dlib"
     tracker_weights: Path | None = None
     asr: str = "pocketsphinx"
     asr_model: Path | None = None

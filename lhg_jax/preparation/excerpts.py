@@ -5,13 +5,13 @@ import functools
 import hashlib
 from pathlib import Path
 
-from lhg_jax import faces, media
+from lhg_jax import media
 from lhg_jax.contract import Example, spec_to_json
 from lhg_jax.data.gestures import Gesture
 from lhg_jax.data.gestures import to_json as gestures_to_json
 from lhg_jax.data.schema import ClipInfo
 from lhg_jax.media import WHOLE, FileSlice, Part
-from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion
+from lhg_jax.motion import FRAME_RATE, Motion
 from lhg_jax.preparation.clip_files import LeftOut
 from lhg_jax.preparation.extraction import LENGTH_TOLERANCE, Measured, Recipe, make_features
 from lhg_jax.preparation.stage_clock import timed
@@ -92,7 +92,7 @@ class ExcerptJob:
         """The key changes with the recipe, the annotations and each file's name, size and date."""
         stats = [path.stat() for path in excerpt.paths()]
         stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
-        text = repr((RECIPE_VERSION, excerpt, recipe, stamps, recipe.words.stamps()))
+        text = repr((RECIPE_VERSION, excerpt, recipe, stamps, recipe.stamps()))
         return cls(excerpt, recipe, hashlib.sha256(text.encode()).hexdigest()[:24])
 
     @property
@@ -128,7 +128,9 @@ def extract_excerpt(excerpt: Excerpt, recipe: Recipe) -> tuple[Example, ClipInfo
     frames = round(span.length_s * FRAME_RATE)
     frames = _shorter(excerpt.sound, round(len(wave) / media.SAMPLE_RATE * FRAME_RATE), frames)
     with timed("face tracking"):
-        speaker, listener = (_motion(view, span, notes) for view in (excerpt.speaker, excerpt.listener))
+        speaker, listener = (
+            _motion(view, span, recipe, notes) for view in (excerpt.speaker, excerpt.listener)
+        )
     for view, motion in ((excerpt.speaker, speaker), (excerpt.listener, listener)):
         frames = _shorter(view.video, len(motion), frames)
     words = excerpt.words
@@ -144,7 +146,7 @@ def extract_excerpt(excerpt: Excerpt, recipe: Recipe) -> tuple[Example, ClipInfo
         speaker_id=excerpt.speaker_id,
         listener_id=excerpt.listener_id,
         space=listener.space.name,
-        motion_source="tracked",
+        motion_source=recipe.motion_source,
         transcript=to_json(list(words)),
         notes="\n".join(notes),
         features=spec_to_json(spec),
@@ -153,10 +155,10 @@ def extract_excerpt(excerpt: Excerpt, recipe: Recipe) -> tuple[Example, ClipInfo
     return example, info
 
 
-def _motion(view: View, span: Span, notes: list[str]) -> Motion:
+def _motion(view: View, span: Span, recipe: Recipe, notes: list[str]) -> Motion:
     with about(view.video):
         frames = media.excerpt_frames(view.video, *span, part=view.part)
-        fit = faces.get_tracker(LANDMARK).track_video(frames)
+        fit = recipe.tracking.load().track_video(frames)
     notes += [f"{view.video.name}: {warning}" for warning in fit.warnings]
     return fit.motion
 

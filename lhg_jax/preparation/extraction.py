@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax import faces, media
+from lhg_jax import media
 from lhg_jax.contract import VICO_COMPAT, Example, FeatureSpec, spec_to_json
 from lhg_jax.data.schema import ClipInfo, assemble, presumed_features
 from lhg_jax.faces.precomputed import at_video_rate, read_coefficients
-from lhg_jax.motion import FRAME_RATE, LANDMARK, Motion, require_same_space
+from lhg_jax.faces.tracker_options import TrackerOptions
+from lhg_jax.motion import FRAME_RATE, Motion, require_same_space
 from lhg_jax.moving_anchor import relative_to_anchor
 from lhg_jax.preparation.clip_files import ClipFiles
 from lhg_jax.preparation.stage_clock import timed
@@ -41,11 +42,22 @@ class Recipe:
       words: who recognises the words of clips without a transcript, and who reads words.
       causal: features that hear no future; words only of transcripts, motion relative to a moving anchor.
       audio: `full`, or `vico_compat` for the baseline's 45 columns in place of the 39 MFCC.
+      tracking: who finds the faces' landmarks.
     """
 
     words: WordOptions = WordOptions()  # noqa: RUF009 (frozen)
     audio: str = "full"
     causal: bool = False
+    tracking: TrackerOptions = dataclasses.field(default=TrackerOptions(), repr=False)  # see `stamps`
+
+    def stamps(self) -> list[tuple[str, int, int]]:
+        """Name, size (bytes) and date (ns) of the files of models that are not the package's own."""
+        return [*self.words.stamps(), *self.tracking.stamps()]
+
+    @property
+    def motion_source(self) -> str:
+        """Of `ClipInfo`."""
+        return "tracked" if self.tracking.tracker == "dlib" else f"tracked by {self.tracking.tracker}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +73,7 @@ class MediaJob:
         """The key changes with the recipe, the annotations and each file's name, size and date."""
         stats = [os.stat(path) for path in clip.paths()]
         stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
-        text = repr((RECIPE_VERSION, clip, recipe, stamps, recipe.words.stamps()))
+        text = repr((RECIPE_VERSION, clip, recipe, stamps, recipe.stamps()))
         return cls(clip, recipe, hashlib.sha256(text.encode()).hexdigest()[:24])
 
     @property
@@ -116,8 +128,8 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
         wave = media.read_audio(sound)
     _compare_videos(clip, notes)
     with timed("face tracking"):
-        speaker = _motion(clip.speaker_coefficients, clip.speaker, notes)
-        listener = _motion(clip.listener_coefficients, clip.listener, notes)
+        speaker = _motion(clip.speaker_coefficients, clip.speaker, recipe, notes)
+        listener = _motion(clip.listener_coefficients, clip.listener, recipe, notes)
     require_same_space("the speaker's motion", speaker.space, "the listener's motion", listener.space)
     frames = _common_length(len(speaker), len(listener), notes)
     _compare_sound(len(wave) / media.SAMPLE_RATE * FRAME_RATE, frames, notes)
@@ -138,7 +150,7 @@ def extract(clip: ClipFiles, recipe: Recipe) -> tuple[Example, ClipInfo]:
         listener_id=clip.listener_id,
         attitude=clip.attitude,
         space=listener.space.name,
-        motion_source="precomputed" if clip.listener_coefficients else "tracked",
+        motion_source="precomputed" if clip.listener_coefficients else recipe.motion_source,
         transcript=to_json(words),
         notes="\n".join(notes),
         features=spec_to_json(spec),
@@ -183,7 +195,7 @@ def _compare_videos(clip: ClipFiles, notes: list[str]) -> None:
         raise UserError(_unequal(*lengths))
 
 
-def _motion(coefficients: Path | None, video: Path | None, notes: list[str]) -> Motion:
+def _motion(coefficients: Path | None, video: Path | None, recipe: Recipe, notes: list[str]) -> Motion:
     """At 30 frames/s: read where it is precomputed, else tracked."""
     if coefficients is not None:
         motion = read_coefficients(coefficients)
@@ -193,7 +205,7 @@ def _motion(coefficients: Path | None, video: Path | None, notes: list[str]) -> 
         return at_video_rate(coefficients, motion, info.frames, info.fps)
     assert video is not None  # the listing sees to it
     with about(video):
-        fit = faces.get_tracker(LANDMARK).track_video(media.read_frames(video))
+        fit = recipe.tracking.load().track_video(media.read_frames(video))
     notes += [f"{video.name}: {warning}" for warning in fit.warnings]
     return fit.motion
 

@@ -7,10 +7,10 @@ from data_ami_tree import LAUGH, NOD, SHAKE, AmiTree, damage, damage_recordings
 from landmark_stand_in import Brightness
 from prepare_helpers import Letters, run
 
-from lhg_jax import media
+from lhg_jax import faces, media
 from lhg_jax.data.gestures import Gesture, from_json
 from lhg_jax.data.records import open_source
-from lhg_jax.preparation import excerpts, extraction
+from lhg_jax.preparation import extraction
 from lhg_jax.preparation.ami import PARTITION, read_ami
 from lhg_jax.preparation.ami_annotations import kind_of
 from lhg_jax.preparation.excerpts import ExcerptJob
@@ -24,7 +24,7 @@ from lhg_jax.util.errors import UserError
 def without_models(monkeypatch):
     """No face is tracked and no word is read: that is tested elsewhere."""
     monkeypatch.setattr(extraction, "shared_encoder", Letters)
-    monkeypatch.setattr(excerpts.faces, "get_tracker", lambda _: Brightness())
+    monkeypatch.setattr(faces, "get_tracker", lambda *_: Brightness())
 
 
 @pytest.fixture

