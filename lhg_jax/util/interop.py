@@ -133,7 +133,10 @@ def load_onnx(path: Path, threads: int = 0) -> ExternalNetwork:
     known = onnxruntime.get_available_providers()
     providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in known]
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        # Trying the next provider prints a banner on stdout: not where there is none to try.
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=providers, enable_fallback=int(len(providers) > 1)
+        )
     except Exception as error:  # onnxruntime has one class of exception for each of its error codes
         raise UserError(f"{path}: not a usable ONNX file ({str(error).splitlines()[0]})") from error
     outputs = tuple(output.name for output in session.get_outputs())

@@ -121,6 +121,18 @@ def test_other_files_are_refused(tmp_path):
         interop.load(text.rename(tmp_path / "text.pth"))
 
 
+def test_a_damaged_name_is_one_line_and_onnxruntime_prints_nothing(tmp_path, capfd):
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 4]) for name in "xy")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x", "x"], ["y"])], "g", [x], [y])
+    data = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]).SerializeToString()
+    (tmp_path / "a.onnx").write_bytes(data.replace(b"MatMul", b"Mat\xf4ul"))
+    with pytest.raises(UserError, match=r"a.onnx: not a usable ONNX file"):
+        interop.load(tmp_path / "a.onnx")
+    assert not any(capfd.readouterr())
+
+
 def test_missing_runtime_names_its_extra(onnx_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"\.\[onnx\]"):
