@@ -103,7 +103,9 @@ def report(jobs: list["Job"], output: Path) -> int:
     for name, why in failed:
         warn(f"{name}: {why}")
     made = len(jobs) - len(failed)
-    console.print(f"wrote {output} ({made} clips)", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"wrote {output} ({made} clip{'s' * (made != 1)})", highlight=False, markup=False, soft_wrap=True
+    )
     return len(failed)
 
 

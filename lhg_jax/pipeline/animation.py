@@ -71,10 +71,16 @@ class Animation:
             return self.renderer_for(space, "the motion")(image, fit)
 
     def listening(
-        self, timed: TimedStages, motion: Motion, animated: Animator, source: Source | None
+        self,
+        timed: TimedStages,
+        motion: Motion,
+        animated: Animator,
+        source: Source | None,
+        timeline: Timeline | None = None,
     ) -> Listening:
-        """The portrait moved by the motion; sound and time stamps are the source's."""
-        timeline = source.timeline if source else Timeline.regular(len(motion), motion.fps)
+        """The portrait moved by the motion; sound and, where none are given, time stamps are the source's."""
+        if timeline is None:
+            timeline = source.timeline if source else Timeline.regular(len(motion), motion.fps)
 
         def draw(frames: np.ndarray) -> Iterator[Image]:
             with timed.stage("rendering", len(frames)) as advance:

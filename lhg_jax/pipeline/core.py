@@ -159,6 +159,7 @@ class Pipeline:
         speaker: AnyPath | Clip | None = None,
         audio: AnyPath | None = None,
         sound: AnyPath | None = None,
+        timeline: Timeline | None = None,
         from_portrait: bool = False,
         edit: MotionEdit = UNCHANGED,
     ) -> Listening:
@@ -169,6 +170,7 @@ class Pipeline:
           portrait: an image with one face; a file, or RGB.
           speaker, audio: give time stamps and sound; without them the frames are those of the motion.
           sound: instead, the sound of such frames.
+          timeline: when they are shown; None: at the motion's own rate.
           from_portrait: the motion's changes since its first frame are put on the portrait as it is.
           edit: changes to the motion.
 
@@ -186,10 +188,10 @@ class Pipeline:
             found = dataclasses.replace(found, values=fit.values + (found.values - found.values[0]))
         if sound is not None:
             source = FileSource(None, as_path(sound), None)
-            source.timeline = Timeline.regular(len(found), found.fps)
+            timeline = timeline or Timeline.regular(len(found), found.fps)
         motion = edit.apply(found, fit.values)
         animated = self.animation.animated(image, fit, portrait, motion.space)
-        return self.animation.listening(timed, motion, animated, source)
+        return self.animation.listening(timed, motion, animated, source, timeline)
 
     def extract(
         self,

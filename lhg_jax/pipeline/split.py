@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lhg_jax import media
 from lhg_jax.contract import Example
 from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.draw_options import DrawOptions
@@ -17,6 +18,7 @@ from lhg_jax.outputs import is_same_file
 from lhg_jax.pipeline.core import Pipeline
 from lhg_jax.pipeline.edit import MotionEdit
 from lhg_jax.pipeline.many import Settings, open_once, reason
+from lhg_jax.pipeline.timeline import Timeline
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError
 from lhg_jax.util.names import composed, stem
@@ -155,7 +157,19 @@ def make(pipeline: Pipeline, source: RecordSource, edit: MotionEdit, drawing: Dr
 def draw(pipeline: Pipeline, motion: Motion, job: Job, path: Path) -> None:
     """Draws a motion on the clip's portrait: what the portrait itself shows is the motion's first frame."""
     portrait = job.portrait if job.portrait is not None else _demo_portrait()
-    pipeline.render(motion, portrait, sound=job.sound, from_portrait=True).save(path)
+    timeline = _timeline(job.portrait, len(motion))
+    pipeline.render(motion, portrait, sound=job.sound, timeline=timeline, from_portrait=True).save(path)
+
+
+def _timeline(portrait: Path | None, frames: int) -> Timeline | None:
+    """The time stamps of the listener's own video, which the drawn one is to be compared with frame by frame.
+
+    None for a picture, and for a video of another length than that many frames at 30/s.
+    """
+    if portrait is None or portrait.suffix.lower() not in VIDEO_FILES:
+        return None
+    timeline = Timeline(media.frame_times(portrait), media.probe(portrait).video_end_s)
+    return timeline if timeline.model_frames == frames else None
 
 
 def _demo_portrait() -> np.ndarray:

@@ -76,6 +76,26 @@ def test_videos_for_evaluate(folder, tmp_path, monkeypatch):
             assert (info.frames, info.height, info.has_audio) == (frames, 176, True)
 
 
+def test_a_listeners_own_video_gives_the_frame_rate(folder, tmp_path, monkeypatch):
+    """So that `evaluate` can compare frame by frame: 25 frames/s beside the model's 30."""
+    portraits, out = tmp_path / "portraits", tmp_path / "out"
+    portraits.mkdir()
+    image = demo.portrait()[::2, ::2]
+    height, width = image.shape[:2]
+    for frames, name in zip((11, 8, 9), names(folder), strict=True):
+        path, times = portraits / f"{name}.listener.mp4", np.arange(frames) / 25
+        with media.VideoWriter(path, width, height, times) as writer:
+            for _ in times:
+                writer.write(image)
+    run(monkeypatch, folder, out, "--video", "--portraits", portraits)
+    shown = [media.probe(out / f"{name}.listener.mp4") for name in names(folder)]
+    assert [(info.frames, round(info.fps)) for info in shown] == [
+        (11, 25),
+        (8, 25),
+        (6, 30),
+    ]  # the last: another length
+
+
 def test_files_are_found_however_they_are_written(tmp_path):
     for name in ("cafe\u0301.WebP", "b.listener.MKV", "b.txt"):
         (tmp_path / name).touch()
