@@ -30,6 +30,7 @@ from lhg_jax.preparation.speech_folder import read_speech_folder
 from lhg_jax.preparation.voices import prepare_voices
 from lhg_jax.simulator.distribution_scores import distribution_scores
 from lhg_jax.simulator.dyads import Dyad, listen_again, listen_instead, synthesise_again
+from lhg_jax.simulator.rule_scores import mean_probe
 from lhg_jax.training.head_evaluation import speaker_signals, variance_ratios
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console
@@ -131,7 +132,7 @@ def measure_listeners(
 def mean_row(drawn: Sequence[Sequence[np.ndarray]], about: Conversations, samples: int) -> dict[str, float]:
     """The figures of each seed's listeners, averaged; best R-F1 of a seed; FRDiv of the samples of a clip."""
     each = [row_of([motions[s] for motions in drawn], about) for s in range(samples)]
-    row = {name: float(np.nanmean([one[name] for one in each])) for name in each[0]}
+    row = mean_probe(each)
     best = {f"{name}_best": max(one[name] for one in each) for name in row if name.endswith("r_f1")}
     return row | best | {"frdiv": float(np.mean([frdiv(list(motions)) for motions in drawn]))}
 
