@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import shutil
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +30,9 @@ from lhg_jax.training.setup import build_model
 from lhg_jax.training.trunk_features import TrunkFeatures, fingerprint
 from lhg_jax.util.errors import UserError
 from lhg_jax.weights import load_weights, save_weights
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tools"))
+import sweep
 
 HEAD = FlowHeadConfig(
     state=16, components=4, chunk=2, history=3, memory=1, innovations=6, width=8, blocks=1, steps=2
@@ -234,6 +240,24 @@ def test_a_head_needs_a_trunk_that_fits(trunk, tmp_path):
     other = dataclasses.replace(config, model=dataclasses.replace(HEAD, state=9))
     with pytest.raises(UserError, match=r"model\.state=9"):
         train_head(other, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_sweep_trains_a_head_on_another_rows_listener(trunk, tmp_path):
+    config = head_config((trunk[0], "{out}/paper/seed{seed}/" + NAME), 2)
+    own = sweep.folder(tmp_path, "paper", 0) / NAME
+    own.parent.mkdir(parents=True)
+    shutil.copy(trunk[1], own)
+    options = sweep.Options((), tmp_path, seeds=(0,))
+    sweep.check({"head": config}, options)
+    assert sweep.run("head", config, 0, tmp_path) == 0
+    assert load_listener(sweep.folder(tmp_path, "head", 0) / NAME).head is not None
+    sweep.check({"head": config}, options)  # finished, and of these settings
+    other = load_listener(own)
+    changed = jax.tree.map(lambda x: 1.1 * x, other.variables)
+    save_listener(own, dataclasses.replace(other, variables=changed), {"training": "none"})
+    with pytest.raises(UserError, match=r"trunk was \w+"):
+        sweep.check({"head": config}, options)
 
 
 def test_features_are_of_one_trunk_and_one_set(trunk, tmp_path):
