@@ -115,11 +115,18 @@ def curves(dyad: Dyad, motions: Mapping[str, np.ndarray]) -> Figure:
 
 def _words(panels: Sequence[Axes], dyad: Dyad) -> None:
     """Those that a shake or a smile answers, in the panels of these."""
-    for word in dyad.speech.words:
+    for number, word in enumerate(dyad.speech.words):
         for axes, is_answered in ((panels[1], word.negates), (panels[2], bool(word.valence))):
             if is_answered:
                 where = axes.get_xaxis_transform()
-                axes.text(word.start_s, 0.04, word.text, transform=where, size=7, color="tab:blue")
+                axes.text(
+                    word.start_s,
+                    (0.04, 0.13, 0.22)[number % 3],
+                    word.text,
+                    transform=where,
+                    size=7,
+                    color="tab:blue",
+                )
 
 
 def shown(values: np.ndarray) -> dict[str, np.ndarray]:

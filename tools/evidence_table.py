@@ -242,10 +242,11 @@ def block(
 
 
 def cell(found: Estimate) -> str:
-    """Three figures; the interval where it is known."""
+    """Three figures, rounding errors as 0; the interval where it is known."""
     if not math.isfinite(found.mean):
         return "–"
-    return f"{found.mean:.3g}" + (f" ± {found.half:.2g}" if math.isfinite(found.half) else "")
+    mean = found.mean if abs(found.mean) > 1e-9 else 0.0
+    return f"{mean:.3g}" + (f" ± {found.half:.2g}" if math.isfinite(found.half) else "")
 
 
 def provenance(table: Mapping[str, Row]) -> str:
