@@ -135,6 +135,8 @@ def _moved_by_fusion(program: Program, fusion: Instruction, operands: list[Instr
             for array in _read(program, inner, parameter)
         ]
     root = inner.root
+    if root.opcode != "tuple" and len(fusion.arrays) > 1:  # e.g. a reduction to a value and its place
+        return [*moved, *fusion.arrays]
     results = [inner.instructions[name] for name in root.operands] if root.opcode == "tuple" else [root]
     for result, array in zip(results, fusion.arrays, strict=True):
         source = inner.behind(result.name)

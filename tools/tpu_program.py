@@ -139,11 +139,17 @@ class Program:
                 yield computation, instruction, times
 
     def trips(self, computation: Computation, loop: Instruction) -> int:
-        """How often a loop runs that counts from a constant to another; raises ValueError for any other."""
+        """How often a loop runs that counts from a constant to another.
+
+        0 for one that a flag starts (losses/bounded.py's, which does what training never needs); raises
+        ValueError for any other.
+        """
         if known := re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.rest):
             return int(known[1])
         condition = self.computations[loop.attribute("condition").strip("%")]
         test = condition.root
+        if test.opcode == "get-tuple-element":
+            return 0
         while test.opcode == "fusion":  # a comparison alone in a fusion reads the loop's values in its order
             inner = self.computations[test.called[0]]
             sides = [_outside(inner, test, operand) for operand in inner.root.operands]

@@ -52,10 +52,10 @@ def blockwise_logsumexp(
     """
 
     def block(rows_RD: Array, index_R: Array) -> Array:
-        logits_RM = logit(_products(rows_RD, columns_MD))
+        logits_RM = logit(products(rows_RD, columns_MD))
         # A finite stand-in for -inf: a row without columns stays finite, so that it can be masked later.
         floor = jnp.finfo(logits_RM.dtype).min / 2
-        return jax.nn.logsumexp(jnp.where(_allowed(index_R, valid_M, excluded), logits_RM, floor), axis=1)
+        return jax.nn.logsumexp(jnp.where(allowed(index_R, valid_M, excluded), logits_RM, floor), axis=1)
 
     return _map_blocks(block, chunk, rows_ND, jnp.arange(len(rows_ND)))
 
@@ -71,7 +71,7 @@ def _logsumexp_backward(chunk, logit, excluded, residuals, dvalues_N):
     def dproducts(products_RM: Array, index_R: Array, values_R: Array, dvalues_R: Array) -> Array:
         logits_RM, pull_back = jax.vjp(logit, products_RM)
         dlogits_RM = jnp.exp(logits_RM - values_R[:, None]) * dvalues_R[:, None]  # the softmax
-        return pull_back(jnp.where(_allowed(index_R, valid_M, excluded), dlogits_RM, 0))[0]
+        return pull_back(jnp.where(allowed(index_R, valid_M, excluded), dlogits_RM, 0))[0]
 
     per_row = (jnp.arange(len(rows_ND)), values_N, dvalues_N)
     return *_pull_back(dproducts, chunk, rows_ND, columns_MD, *per_row), None
@@ -96,7 +96,7 @@ def blockwise_sum_softplus(
     """
 
     def block(rows_RD: Array) -> Array:
-        softplus_RM = jax.nn.softplus(_products(rows_RD, columns_MD) + bias)
+        softplus_RM = jax.nn.softplus(products(rows_RD, columns_MD) + bias)
         return jnp.where(valid_M[None], softplus_RM, 0).sum(1)
 
     return _map_blocks(block, chunk, rows_ND)
@@ -119,24 +119,26 @@ def _softplus_backward(chunk, bias, residuals, dvalues_N):
 blockwise_sum_softplus.defvjp(_softplus_forward, _softplus_backward)
 
 
-def _products(rows_RD: Array, columns_MD: Array) -> Array:
+def products(rows_RD: Array, columns_MD: Array) -> Array:
+    """Dot products of each row with each column, as precise as `PRECISION`."""
     return jnp.matmul(rows_RD, columns_MD.T, precision=PRECISION)
 
 
 @jax.jit
 def recomputed(rows_RD: Array, columns_MD: Array) -> Array:
     """Products that the forward pass has made before; training/flops.py knows them by this name."""
-    return _products(rows_RD, columns_MD)
+    return products(rows_RD, columns_MD)
 
 
-def _allowed(index_R: Array, valid_M: Array, excluded: Excluded) -> Array:
+def allowed(index_R: Array, valid_M: Array, excluded: Excluded) -> Array:
+    """Pairs [R, M] that take part."""
     return valid_M[None] & ~excluded(index_R[:, None], jnp.arange(len(valid_M))[None])
 
 
 def _map_blocks(block: Callable[..., Array], chunk: int, *per_row: Array) -> Array:
     """`block` of every block of rows, joined."""
-    blocks = lax.map(lambda inputs: block(*inputs), tuple(_split(x, chunk) for x in per_row))
-    return _join(blocks, len(per_row[0]))
+    blocks = lax.map(lambda inputs: block(*inputs), tuple(split(x, chunk) for x in per_row))
+    return join(blocks, len(per_row[0]))
 
 
 def _pull_back(
@@ -153,12 +155,12 @@ def _pull_back(
         drows_RD = jnp.matmul(dproducts_RM, columns_MD, precision=PRECISION)
         return dcolumns_MD + jnp.matmul(dproducts_RM.T, rows_RD, precision=PRECISION), drows_RD
 
-    blocks = tuple(_split(x, chunk) for x in (rows_ND, *per_row))
+    blocks = tuple(split(x, chunk) for x in (rows_ND, *per_row))
     dcolumns_MD, drows = lax.scan(block, jnp.zeros_like(columns_MD), blocks)
-    return _join(drows, len(rows_ND)), dcolumns_MD
+    return join(drows, len(rows_ND)), dcolumns_MD
 
 
-def _split(x_N: Array, chunk: int) -> Array:
+def split(x_N: Array, chunk: int) -> Array:
     """Rows in blocks [count, size, ...], padded with zeros.
 
     Block k takes rows k, k + count, k + 2 count, ...: where the rows are sharded over devices in pieces, each
@@ -170,6 +172,6 @@ def _split(x_N: Array, chunk: int) -> Array:
     return jnp.swapaxes(padded.reshape(size, count, *x_N.shape[1:]), 0, 1)
 
 
-def _join(blocks: Array, rows: int) -> Array:
-    """The inverse of `_split`."""
+def join(blocks: Array, rows: int) -> Array:
+    """The inverse of `split`."""
     return jnp.swapaxes(blocks, 0, 1).reshape(-1, *blocks.shape[2:])[:rows]

@@ -7,6 +7,7 @@ where it is sharded over devices, if the loss runs under `jit`.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 
@@ -17,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from lhg_jax.contract import LossSums
 from lhg_jax.losses.base import as_float, masked_loss
 from lhg_jax.losses.blockwise import Excluded, blockwise_logsumexp, blockwise_sum_softplus, nothing
+from lhg_jax.losses.bounded import bounded_logsumexp
 
 Features = Float[Array, "batch frame size"]
 Mask = Bool[Array, "batch frame"]
@@ -73,7 +75,8 @@ def _eq2(
     text_ND = _unit_rows(x.text_BTD, x.scored_BT) / temperature
     banks = tuple(_unit_rows(level_BTD, x.in_clip_BT) for level_BTD in x.levels)
     columns_MD, valid_M = _interleave(banks), jnp.repeat(x.in_clip_BT.ravel(), len(banks))
-    spread_N = blockwise_logsumexp(text_ND, columns_MD, valid_M, chunk, excluded=excluded)
+    scored_N, limits = x.scored_BT.ravel(), {"chunk": chunk, "bound": 1 / temperature}
+    spread_N = bounded_logsumexp(text_ND, columns_MD, valid_M, scored_N, excluded=excluded, **limits)
     align_N = -(text_ND * banks[2]).sum(-1)
     terms = {"align": align_N, "spread": spread_N}
     terms_BT = {name: term_N.reshape(x.in_clip_BT.shape) for name, term_N in terms.items()}
@@ -203,8 +206,9 @@ def infonce(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums
     text_ND = _unit_rows(x.text_BTD, scored_BT) / math.sqrt(temperature)
     high_ND = _unit_rows(x.levels[2], scored_BT) / math.sqrt(temperature)
     positive_N = (text_ND * high_ND).sum(-1)
-    text_to_high = blockwise_logsumexp(text_ND, high_ND, scored_N, chunk) - positive_N
-    high_to_text = blockwise_logsumexp(high_ND, text_ND, scored_N, chunk) - positive_N
+    log_sum = functools.partial(bounded_logsumexp, chunk=chunk, bound=1 / temperature)
+    text_to_high = log_sum(text_ND, high_ND, scored_N, scored_N) - positive_N
+    high_to_text = log_sum(high_ND, text_ND, scored_N, scored_N) - positive_N
     terms = {"text_to_high": 0.5 * text_to_high, "high_to_text": 0.5 * high_to_text}
     return masked_loss({name: term.reshape(scored_BT.shape) for name, term in terms.items()}, scored_BT)
 

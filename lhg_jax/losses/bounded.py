@@ -1,0 +1,130 @@
+"""Row-wise log-sum-exp of bounded dot products, whose gradients the forward pass makes on the way.
+
+Cosines over tau lie within 1/tau. So no running maximum is needed, sums over parts of the columns simply add
+up, and each exponential is taken once. And a loss weighs all of its anchors alike, so that the gradients are
+known but for one factor while a block of the N x M matrix is there: three matrix products a block instead of
+four, and nothing is computed again. A backward pass that weighs rows otherwise computes the blocks anew.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from lhg_jax.losses.blockwise import (
+    PRECISION,
+    Excluded,
+    allowed,
+    blockwise_logsumexp,
+    join,
+    nothing,
+    products,
+    split,
+)
+
+# exp(-2 bound) has to be a normal float32, as that of the smallest dot product less the largest.
+LARGEST_BOUND = 40.0
+
+
+def bounded_logsumexp(
+    rows_ND: Float[Array, "rows size"],
+    columns_MD: Float[Array, "columns size"],
+    valid_M: Bool[Array, "columns"],
+    counted_N: Bool[Array, "rows"],
+    *,
+    chunk: int,
+    bound: float,
+    excluded: Excluded = nothing,
+) -> Float[Array, "rows"]:
+    """log sum_j exp(row . column_j) of each row.
+
+    Args:
+      rows_ND, columns_MD, valid_M, chunk, excluded: as in `blockwise_logsumexp`.
+      counted_N: rows that the loss adds up, with the same weight; for others gradients take longer.
+      bound: no dot product is larger, or less than its negative. Above `LARGEST_BOUND` this is
+        `blockwise_logsumexp`.
+    """
+    if bound > LARGEST_BOUND:
+        return blockwise_logsumexp(rows_ND, columns_MD, valid_M, chunk, excluded=excluded)
+    return _logsumexp(rows_ND, columns_MD, valid_M, counted_N, chunk, bound, excluded)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+def _logsumexp(rows_ND, columns_MD, valid_M, counted_N, chunk, bound, excluded):
+    def block(inputs):
+        _, sums_R = _exponentials(*inputs, columns_MD, valid_M, bound, excluded)
+        return sums_R
+
+    sums = lax.map(block, (split(rows_ND, chunk), split(jnp.arange(len(rows_ND)), chunk)))
+    return bound + jnp.log(join(sums, len(rows_ND)))
+
+
+def _exponentials(rows_RD, index_R, columns_MD, valid_M, bound, excluded) -> tuple[Array, Array]:
+    """exp(product - bound) of a block, zero where not allowed, and its sums (not quite 0 for no column)."""
+    e_RM = jnp.exp(products(rows_RD, columns_MD) - bound)
+    e_RM = jnp.where(allowed(index_R, valid_M, excluded), e_RM, 0)
+    sums_R = e_RM.sum(1)
+    return e_RM, jnp.maximum(sums_R, nothing_at_all(sums_R))
+
+
+def nothing_at_all(sums_R: Array) -> float:
+    """A sum that stands for no column: less than exp(-2 LARGEST_BOUND), and its logarithm is finite."""
+    return float(jnp.finfo(sums_R.dtype).tiny)
+
+
+def _forward(rows_ND, columns_MD, valid_M, counted_N, chunk, bound, excluded):
+    weights_N = counted_N.astype(rows_ND.dtype)
+    gradients = functools.partial(_gradients, chunk=chunk, bound=bound, excluded=excluded)
+    values_N, drows_ND, dcolumns_MD = gradients(rows_ND, columns_MD, valid_M, weights_N)
+    return values_N, (rows_ND, columns_MD, valid_M, counted_N, drows_ND, dcolumns_MD)
+
+
+def _backward(chunk, bound, excluded, residuals, dvalues_N):
+    rows_ND, columns_MD, valid_M, counted_N, drows_ND, dcolumns_MD = residuals
+    factor = dvalues_N[jnp.argmax(counted_N)]
+    unlike = (dvalues_N != jnp.where(counted_N, factor, 0)).any()
+
+    @jax.jit
+    def recomputed(weights_N):  # training/flops.py knows it by this name
+        arrays = rows_ND, columns_MD, valid_M, weights_N
+        return _gradients(*arrays, chunk=chunk, bound=bound, excluded=excluded)[1:]
+
+    # A loop of one turn or none: under `vmap` a `cond` would compute both of its sides, always.
+    _, gradients = lax.while_loop(
+        lambda state: state[0],
+        lambda state: (jnp.zeros_like(state[0]), recomputed(dvalues_N)),
+        (unlike, (factor * drows_ND, factor * dcolumns_MD)),
+    )
+    return *gradients, None, None
+
+
+_logsumexp.defvjp(_forward, _backward)
+
+
+def _gradients(
+    rows_ND: Array,
+    columns_MD: Array,
+    valid_M: Array,
+    weights_N: Array,
+    *,
+    chunk: int,
+    bound: float,
+    excluded: Excluded,
+) -> tuple[Array, Array, Array]:
+    """Values, and the gradients of their sum by `weights_N`: by rows and by columns."""
+
+    def block(dcolumns_MD, inputs):
+        rows_RD, index_R, weights_R = inputs
+        e_RM, sums_R = _exponentials(rows_RD, index_R, columns_MD, valid_M, bound, excluded)
+        # Scales rows of the small operands, not of the block. Rows without columns have no gradient.
+        share_R1 = jnp.where(sums_R > nothing_at_all(sums_R), weights_R / sums_R, 0)[:, None]
+        drows_RD = share_R1 * jnp.matmul(e_RM, columns_MD, precision=PRECISION)
+        dcolumns_MD += jnp.matmul(e_RM.T, share_R1 * rows_RD, precision=PRECISION)
+        return dcolumns_MD, (bound + jnp.log(sums_R), drows_RD)
+
+    per_row = (rows_ND, jnp.arange(len(rows_ND)), weights_N)
+    blocks = tuple(split(x, chunk) for x in per_row)
+    dcolumns_MD, (values, drows) = lax.scan(block, jnp.zeros_like(columns_MD), blocks)
+    return join(values, len(rows_ND)), join(drows, len(rows_ND)), dcolumns_MD
