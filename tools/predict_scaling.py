@@ -59,9 +59,9 @@ class Options:
 
 
 def contrastive_flops(options: Options, devices: int) -> float:
-    """Of one device: all rows against its columns, four products (forward, again, two gradients)."""
+    """Of one device: all rows against its columns, three products (similarities, two gradients)."""
     rows = options.frames * options.clips
-    return 4 * 2 * (rows * devices) * (3 * rows) * options.level_size
+    return 3 * 2 * (rows * devices) * (3 * rows) * options.level_size
 
 
 def times_s(options: Options, chip: Chip, devices: int) -> dict[str, float]:
@@ -75,7 +75,7 @@ def times_s(options: Options, chip: Chip, devices: int) -> dict[str, float]:
         "model": options.flops_per_clip * options.clips / speed,
         "Eq. 2": contrastive_flops(options, devices) / speed,
         "gradients": 2 * share * 4 * options.params / sent,
-        "f_t": (2 + 2) * share * text_bytes / sent,  # gathered twice, their gradients all-reduced
+        "f_t": (2 + 2) * share * text_bytes / sent,  # gathered twice, gradients all-reduced
         "norms": 4 * options.norms * hops * chip.latency_s,
     }
 

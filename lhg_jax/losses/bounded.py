@@ -83,7 +83,7 @@ def _forward(rows_ND, columns_MD, valid_M, counted_N, chunk, bound, excluded):
 
 def _backward(chunk, bound, excluded, residuals, dvalues_N):
     rows_ND, columns_MD, valid_M, counted_N, drows_ND, dcolumns_MD = residuals
-    factor = dvalues_N[jnp.argmax(counted_N)]
+    factor = jnp.max(jnp.where(counted_N, dvalues_N, jnp.finfo(dvalues_N.dtype).min))
     unlike = (dvalues_N != jnp.where(counted_N, factor, 0)).any()
 
     @jax.jit
