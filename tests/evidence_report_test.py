@@ -65,7 +65,8 @@ def test_a_sweep_without_scores_is_an_error(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BINARY is None, reason="no chromium")
+@pytest.mark.browser
+@pytest.mark.skipif(BINARY is None, reason="Chromium is not installed (apt-get install chromium)")
 def test_the_page_opens_without_complaints_and_its_videos_play(sweep_folder, tmp_path):
     make_report.main(make_report.Options(sweep_folder, Path("speech")))
     with Browser(tmp_path / "profile") as browser:

@@ -79,7 +79,7 @@ class SyntheticJob:
     def key(self) -> str:
         """Changes with every parameter of the simulator, with the recordings and with the recipe."""
         files = [path.name for path in self.voice.files] if self.voice else []
-        kind = (files, self.listeners) if files or self.listeners == "varied" else ()
+        kind: tuple = (files, self.listeners) if files or self.listeners == "varied" else ()
         kind += ("rules",) if self.uuid.startswith("rules") else ()  # until then people who vary came out
         recipe: tuple[str | int, ...] = ("causal", CAUSAL_VERSION) if self.causal else ()
         recipe += () if self.transcribed else ("no words",)

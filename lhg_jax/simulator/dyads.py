@@ -150,8 +150,10 @@ def synthesise_again(uuid: str, recordings: Sequence[VoiceRecording] = ()) -> Dy
     kind, numbers = uuid.partition("-")[0], numbers_in(uuid)
     makers: dict[str, Callable[..., Dyad]] = {"synthetic": synthesise, "varied": synthesise_varied}
     if recordings:
-        heard = {"human": synthesise_human, "rules": synthesise_human_rules}
-        makers = {name: functools.partial(make, recordings) for name, make in heard.items()}
+        makers = {
+            "human": functools.partial(synthesise_human, recordings),
+            "rules": functools.partial(synthesise_human_rules, recordings),
+        }
     return makers[kind](*numbers) if kind in makers and numbers else None
 
 
