@@ -20,6 +20,9 @@ from lhg_jax.util.errors import MissingExtraError, UserError
 
 # Without tokenizer.json, faster-whisper would fetch one.
 FILES = ("model.bin", "config.json", "tokenizer.json")
+# What Whisper itself takes for no speech is left out where its words are less likely than this (mean log of
+# a token's probability; its default is -1). "You" in music, which its detector let through, had -0.95.
+UNLIKELY = -0.7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +79,7 @@ class WhisperRecogniser:
             word_timestamps=True,
             vad_filter=True,
             temperature=0.0,
+            log_prob_threshold=UNLIKELY,
             condition_on_previous_text=False,
         )
 
