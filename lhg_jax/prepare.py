@@ -206,7 +206,7 @@ def _plan_synthetic(options: Options) -> Plan:
 
 def _voices(options: Options, speech: Path) -> tuple[list["Voice"], list["LeftOut"]]:
     """The speakers of the split, their recordings analysed, and what cannot be used."""
-    from lhg_jax.preparation.speech_folder import read_speech_folder
+    from lhg_jax.preparation.speech_folder import read_speech_folder, wanted_recordings
     from lhg_jax.preparation.voices import prepare_voices, voices_of_split
 
     first, last = options.speech_part
@@ -215,14 +215,7 @@ def _voices(options: Options, speech: Path) -> tuple[list["Voice"], list["LeftOu
             "prepare: --speech-share is from 0 to 1, --speech-part two shares, the lower one first"
         )
     listing = read_speech_folder(speech)
-    recordings = [item for item in listing.recordings if item.clear or not options.clear_licence]
-    if not recordings:
-        raise UserError(
-            f"{speech}: no recording is marked `clear` (leave --clear-licence out for your own use)"
-        )
-    recordings = [item for item in recordings if item.english or not options.english_only]
-    if not recordings:
-        raise UserError(f"{speech}: no recording is in English (leave --english-only out)")
+    recordings = wanted_recordings(speech, listing, options.clear_licence, options.english_only)
     cache = options.speech_cache or options.out.with_name(f"{options.out.name}.speech")
     voices, unread = prepare_voices(recordings, cache, options.workers or available_cores())
     chosen = voices_of_split(voices, options.split, options.speech_part)

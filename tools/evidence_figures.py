@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from evidence_table import BAR, RULES, Column, Row, estimated
+from evidence_columns import BAR, RULES, Column
+from evidence_results import Row, estimated
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

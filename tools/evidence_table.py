@@ -11,74 +11,30 @@ import dataclasses
 import io
 import json
 import math
-import runpy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import tyro
-from evidence_scores import REFERENCES, SCORES, finite, hashes
-from evidence_stats import NOTHING, Estimate, by_speaker, difference, estimate, of_seeds
+from evidence_columns import BAR, NEWER, POOLED, RETRIEVAL, RULES, Column
+from evidence_results import (
+    GRID,
+    SEEDS,
+    Row,
+    check_clips,
+    estimated,
+    paired,
+    read_references,
+    read_row,
+    rows_of_grid,
+    runs,
+)
+from evidence_scores import finite
+from evidence_stats import Estimate
 
-from lhg_jax.config import find_config
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.errors import UserError, run_cli
-from lhg_jax.util.progress import say, warn
-
-GRID = "grids/evidence.py"
-SEEDS = (0, 1, 2)
-
-
-class Column(NamedTuple):
-    """One metric: where it is in `scores.json`, its head, and which way is better ('' where neither is)."""
-
-    part: str
-    name: str
-    label: str
-    better: str = ""
-
-
-RULES = (
-    Column("clips", "nod_f1", "nod F1", "↑"),
-    Column("clips", "shake_f1", "shake F1", "↑"),
-    Column("clips", "smile_correlation", "smile", "↑"),
-    Column("clips", "mirror_correlation", "mirroring", "↑"),
-    Column("clips", "blink_recall", "blinks", "↑"),
-    Column("clips", "exp_l1", "ExpL1", "↓"),
-    Column("clips", "pose_l1", "PoseL1", "↓"),
-)
-POOLED = (
-    Column("pooled", "exp_frechet", "ExpFD", "↓"),
-    Column("pooled", "pose_frechet", "PoseFD", "↓"),
-    Column("pooled", "reactivity_net", "reactivity, net", "↑"),
-    Column("pooled", "reactivity_p", "p", "↓"),
-    Column("pooled", "nods_per_min", "nods/min"),
-    Column("pooled", "speed", "°/s"),
-)
-NEWER = (
-    Column("pooled", "exp_fd_video", "Exp FD (video)", "↓"),
-    Column("pooled", "pose_fd_video", "Pose FD (video)", "↓"),
-    Column("pooled", "exp_pfd_video", "Exp P-FD", "↓"),
-    Column("pooled", "pose_pfd_video", "Pose P-FD", "↓"),
-    Column("pooled", "exp_rpcc_video", "Exp rPCC", "↓"),
-    Column("pooled", "pose_rpcc_video", "Pose rPCC", "↓"),
-    Column("pooled", "exp_variance", "Exp Var ratio"),
-    Column("pooled", "pose_variance", "Pose Var ratio"),
-    Column("pooled", "exp_sid", "Exp SID ratio"),
-    Column("pooled", "pose_sid", "Pose SID ratio"),
-    Column("pooled", "nod_r_f1", "nod R-F1", "↑"),
-    Column("pooled", "shake_r_f1", "shake R-F1", "↑"),
-    Column("pooled", "frdiv", "FRDiv"),
-)
-RETRIEVAL = (
-    Column("retrieval", "top_1", "top 1", "↑"),
-    Column("retrieval", "chance_1", "chance"),
-    Column("retrieval", "top_5", "top 5", "↑"),
-    Column("retrieval", "chance_5", "chance"),
-    Column("retrieval", "items", "words"),
-)
-BAR = ("pose_l1", "nod_f1", "shake_f1")  # in which paper and baseline should differ beyond chance
+from lhg_jax.util.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,9 +47,6 @@ class Options:
     """The grid, whose rows the table has and names those that are missing."""
     seeds: tuple[int, ...] = SEEDS
     """Of a whole table."""
-
-
-Row = Mapping[int, Mapping[str, Any]]  # seed -> what scores.json holds
 
 
 def main(options: Options) -> None:
@@ -111,71 +64,6 @@ def main(options: Options) -> None:
         options.sweep / "evidence.json", json.dumps(finite({"cells": records, "runs": runs(table)}), indent=1)
     )
     say(f"{options.sweep}/evidence.md, evidence.csv, evidence.json")
-
-
-def rows_of_grid(grid: str) -> tuple[list[str], str, str]:
-    """Names of all rows, of the one that others are compared with, and of the baseline."""
-    found = runpy.run_path(str(find_config(grid)))
-    return list(found["configs"]), found["PAPER"], found["BASELINE"]
-
-
-def read_row(sweep: Path, name: str, seeds: Sequence[int]) -> Row:
-    """The scored runs of a row; one that is no longer what was scored is left out, with a warning."""
-    row = {}
-    for seed in seeds:
-        workdir = sweep / name / f"seed{seed}"
-        if not (workdir / SCORES).exists():
-            continue
-        scores = read_scores(workdir)
-        if scores.get("hashes") != hashes(workdir):
-            warn(f"{workdir}: has changed since it was scored: left out (score it again)")
-            continue
-        row[seed] = scores
-    return row
-
-
-def read_references(sweep: Path) -> dict[str, Row]:
-    """Listeners that were not trained."""
-    folders = sorted((sweep / REFERENCES).glob(f"*/{SCORES}"))
-    return {path.parent.name: {0: read_scores(path.parent)} for path in folders}
-
-
-def read_scores(folder: Path) -> Mapping[str, Any]:
-    """What tools/evidence_scores.py left. Raises `UserError` where it cannot be read."""
-    try:
-        return json.loads((folder / SCORES).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / SCORES}: cannot be read ({error})") from error
-
-
-def check_clips(rows: Sequence[Row]) -> None:
-    """Raises `UserError` where some were scored on other clips than the others."""
-    marks = {(scores["clips_of"], len(scores["speakers"])) for row in rows for scores in row.values()}
-    if len(marks) > 1:
-        raise UserError("the runs were scored on different clips (remove scores.json, and score them again)")
-
-
-def of_runs(row: Row, column: Column) -> dict[int, Any]:
-    """Seed -> a value by speaker, or one for all clips together; without the runs that have none."""
-    found = {}
-    for seed, scores in row.items():
-        value = scores.get(column.part, {}).get(column.name)
-        if value is not None:
-            found[seed] = by_speaker(value, scores["speakers"]) if column.part == "clips" else value
-    return found
-
-
-def estimated(row: Row, column: Column) -> Estimate:
-    """A cell."""
-    found = [*of_runs(row, column).values()]
-    if not found:
-        return NOTHING
-    return estimate(np.stack(found)) if column.part == "clips" else of_seeds(found)
-
-
-def paired(row: Row, other: Row, column: Column) -> Estimate:
-    """A cell of the table of differences."""
-    return difference(of_runs(row, column), of_runs(other, column))
 
 
 def markdown(
@@ -257,22 +145,6 @@ def provenance(table: Mapping[str, Row]) -> str:
             f"| {run['name']} {run['seed']} | {run['minutes']:.1f} | {run['config']:.12} | {run['log']:.12} |"
         )
     return "\n".join(["Runs, with the first digits of the sha256 of their files:", "", *lines])
-
-
-def runs(table: Mapping[str, Row]) -> list[dict[str, Any]]:
-    """Every run that is in, with the hashes of what it left."""
-    return [
-        {
-            "name": name,
-            "seed": seed,
-            "minutes": scores["minutes"],
-            "training": scores["training"],
-            "config": scores["hashes"]["config.json"],
-            "log": scores["hashes"]["metrics.jsonl"],
-        }
-        for name, row in table.items()
-        for seed, scores in row.items()
-    ]
 
 
 def cells(table: Mapping[str, Row], others: Mapping[str, Row]) -> list[dict[str, Any]]:

@@ -16,29 +16,23 @@ from pathlib import Path
 import numpy as np
 import tyro
 from evidence_clips import held_out
+from evidence_columns import NEWER, POOLED, RETRIEVAL, RULES, Column
 from evidence_figures import courses, curves, means, png, retrieval_bars
-from evidence_scores import EXAMPLES
-from evidence_stats import Estimate
-from evidence_table import (
+from evidence_results import (
     GRID,
-    NEWER,
-    POOLED,
-    RETRIEVAL,
-    RULES,
     SEEDS,
-    Column,
     Row,
-    cell,
-    completeness,
+    check_clips,
     estimated,
     paired,
     read_references,
     read_row,
     rows_of_grid,
     runs,
-    save,
-    verdict,
 )
+from evidence_scores import EXAMPLES
+from evidence_stats import Estimate
+from evidence_table import cell, completeness, save, verdict
 from evidence_video import write_listeners
 
 from lhg_jax.simulator.dyads import Dyad
@@ -74,6 +68,7 @@ def main(options: Options) -> None:
     others = read_references(options.sweep)
     if not any(table.values()):
         raise UserError(f"{options.sweep}: no run is scored (tools/evidence_scores.py)")
+    check_clips([*table.values(), *others.values()])
     folder = options.sweep / "report"
     folder.mkdir(parents=True, exist_ok=True)
     every, missing = {**table, **others}, completeness(table, options.seeds)

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import tyro
 from evidence_clips import held_out
+from evidence_columns import RULES
 from evidence_scores import SCORES, finite, first_frame
 from evidence_stats import by_speaker, difference, estimate
-from evidence_table import RULES, cell, save
+from evidence_table import cell, save
 from jaxtyping import Float
 
 from lhg_jax.data.records import open_source

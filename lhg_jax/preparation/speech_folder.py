@@ -73,6 +73,21 @@ def read_speech_folder(root: Path) -> SpeechListing:
     return SpeechListing(recordings, [item for item in found if isinstance(item, LeftOut)])
 
 
+def wanted_recordings(
+    root: Path, listing: SpeechListing, clear_only: bool, english_only: bool
+) -> list[Recording]:
+    """Those that may be passed on, those in English, or both. Raises `UserError` where none is left."""
+    kept = [item for item in listing.recordings if item.clear or not clear_only]
+    if not kept:
+        raise UserError(
+            f"{root}: no recording is marked `clear` (leave --clear-licence out for your own use)"
+        )
+    kept = [item for item in kept if item.english or not english_only]
+    if not kept:
+        raise UserError(f"{root}: no recording is in English (leave --english-only out)")
+    return kept
+
+
 def _read_manifest(root: Path) -> Iterator[Recording | LeftOut]:
     for number, line in enumerate(_lines(root / MANIFEST), 1):
         if not line.strip():
