@@ -31,12 +31,12 @@ def test_a_jump_where_a_window_begins_or_ends_is_one_of_the_borders(frame):
     motion = np.cumsum(rng.normal(0, 0.01, (400, 2)), axis=0).astype(np.float32)
     motion[frame + 1 :] += 5
     found = jumps([motion, motion[::-1]], starts=[118, 236], overlap=60)
-    assert found["largest jump at borders"] > 4.9
+    assert found["largest at borders"] > 4.9
 
 
 def test_a_jump_elsewhere_is_not():
     motion = np.zeros((400, 2), np.float32)
     motion[150:] += 5
     found = jumps([motion], starts=[118, 236], overlap=60)
-    assert found["largest jump at borders"] == 0
+    assert found["largest at borders"] == 0
     assert found["largest elsewhere"] == 5

@@ -50,8 +50,8 @@ class Options:
 
     speech: Path
     """Recordings of speech (`prepare --speech`)."""
-    clips: Path
-    """A split of clips made of them, whose speakers are measured."""
+    clips: tuple[Path, ...]
+    """Splits of clips made of them, whose speakers are measured."""
     checkpoint: Path | None = None
     """Listener; the demo's by default."""
     limit: int = 20
@@ -88,17 +88,19 @@ def show(title: str, table: Mapping[str, Row]) -> None:
     console.print(f"\n{title}\n\n{markdown(dict(table))}", highlight=False, markup=False, soft_wrap=True)
 
 
-def of_speakers(speech: Path, clips: Path) -> list[Recording]:
+def of_speakers(speech: Path, clips: Sequence[Path]) -> list[Recording]:
     """Recordings that are long enough, of the speakers of these clips.
 
     Raises `UserError` where there are none.
     """
-    source = open_source(clips)
-    wanted = {source.info(number).speaker_id for number in range(len(source))}
+    sources = [open_source(folder) for folder in clips]
+    wanted = {source.info(n).speaker_id for source in sources for n in range(len(source))}
     found = [item for item in read_speech_folder(speech).recordings if item.speaker in wanted]
     long = [item for item in found if len(read_audio(item.path)) >= LEAST_S * SAMPLE_RATE]
     if not long:
-        raise UserError(f"{speech}: no recording of {LEAST_S:.0f} s by a speaker of {clips}")
+        raise UserError(
+            f"{speech}: no recording of {LEAST_S:.0f} s by a speaker of {', '.join(map(str, clips))}"
+        )
     return long
 
 
@@ -183,16 +185,17 @@ def variances(values: Values, length: int) -> Iterator[float]:
 
 
 def jumps(motions: Sequence[Values], starts: Sequence[int], overlap: int) -> Row:
-    """Changes from frame to frame: the largest where windows begin or end, and what there is elsewhere."""
+    """Changes from frame to frame where windows begin or end, and elsewhere."""
     sizes = np.abs(np.diff(np.stack(motions), axis=1)).max(axis=-1)
     borders = np.zeros(sizes.shape[1], bool)
     for start in starts:
         for frame in (start - 1, start, start + overlap - 1, start + overlap):
             borders[min(frame, len(borders) - 1)] = True
     return {
-        "largest jump at borders": float(sizes[:, borders].max()),
-        "99.9th percentile elsewhere": float(np.percentile(sizes[:, ~borders], 99.9)),
+        "largest at borders": float(sizes[:, borders].max()),
         "largest elsewhere": float(sizes[:, ~borders].max()),
+        "99.9th percentile at borders": float(np.percentile(sizes[:, borders], 99.9)),
+        "99.9th percentile elsewhere": float(np.percentile(sizes[:, ~borders], 99.9)),
     }
 
 
