@@ -111,6 +111,11 @@ def test_a_loop_counts_as_often_as_it_runs_and_writes_slices_in_place(program):
     assert cost.cycles == 9_000
 
 
+def test_a_loop_that_a_flag_starts_does_not_count():
+    text = PROGRAM.replace("compare(%i.2, %limit), direction=LT", "get-tuple-element(%t.2), index=3")
+    assert "write" not in tpu_costs.costs(parse(text))
+
+
 def test_a_loop_that_counts_to_what_is_computed_is_named():
     text = PROGRAM.replace("%limit = s32[]{:T(128)} constant(90)", "%limit = s32[]{:T(128)} add(%t.2, %t.2)")
     with pytest.raises(ValueError, match="loop: counts from or to something that is computed"):
@@ -137,9 +142,9 @@ def test_rings_send_an_all_reduce_twice():
     chip = tpu_compile.CHIPS["v5e"]
     seconds = [
         tpu_compile.wire_s(tpu_costs.Collective(kind, 1_000_000, 4), chip)
-        for kind in ("all-reduce", "all-gather")
+        for kind in ("all-reduce", "all-gather", "collective-permute")
     ]
-    assert seconds == pytest.approx([1.5e6 / 100e9, 0.75e6 / 100e9])
+    assert seconds == pytest.approx([1.5e6 / 100e9, 0.75e6 / 100e9, 1e6 / 100e9])
 
 
 @pytest.mark.parametrize("topology", ["v4:2x2", "v5e:2xx", "v5e"])

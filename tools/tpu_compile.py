@@ -228,7 +228,7 @@ def _row(name: str, cost: Cost, chip: Chip, program: Program) -> str:
 def wire_s(collective: Collective, chip: Chip) -> float:
     """Seconds that a collective's bytes take in a ring over half of a chip's links; no latency."""
     share = (collective.devices - 1) / max(collective.devices, 1)
-    passes = {"all-reduce": 2 * share, "reduce-scatter": collective.devices - 1.0}
+    passes = {"all-reduce": 2 * share, "reduce-scatter": collective.devices - 1.0, "collective-permute": 1.0}
     return passes.get(collective.kind, share) * collective.size / chip.sent_per_s
 
 

@@ -131,7 +131,7 @@ class Program:
         for instruction in computation.instructions.values():
             if instruction.opcode == "while":
                 trips = self.trips(computation, instruction)
-                yield from self._executed(instruction.called[0], times * trips)
+                yield from self._executed(instruction.called[0], times * trips) if trips else ()
             elif instruction.opcode in ("call", "async-start"):
                 for called in instruction.called:
                     yield from self._executed(called, times)
@@ -148,13 +148,15 @@ class Program:
             return int(known[1])
         condition = self.computations[loop.attribute("condition").strip("%")]
         test = condition.root
-        if test.opcode == "get-tuple-element":
-            return 0
         while test.opcode == "fusion":  # a comparison alone in a fusion reads the loop's values in its order
             inner = self.computations[test.called[0]]
+            if inner.root.opcode != "compare":
+                return 0
             sides = [_outside(inner, test, operand) for operand in inner.root.operands]
             test = dataclasses.replace(inner.root, operands=tuple(sides))
-        if test.opcode != "compare" or test.attribute("direction") not in ("LT", "GT"):
+        if test.opcode != "compare":
+            return 0
+        if test.attribute("direction") not in ("LT", "GT"):
             raise ValueError(f"{loop.name}: not a counted loop")
         values = [self._value(computation, loop, condition, side) for side in test.operands]
         return abs(values[1] - values[0])
