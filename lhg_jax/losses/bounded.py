@@ -54,7 +54,8 @@ def bounded_logsumexp(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def _logsumexp(rows_ND, columns_MD, valid_M, counted_N, chunk, bound, excluded):
     def block(inputs):
-        _, sums_R = _exponentials(*inputs, columns_MD, valid_M, bound, excluded)
+        rows_RD, index_R = inputs
+        _, sums_R = _exponentials(rows_RD, index_R, columns_MD, valid_M, bound, excluded)
         return sums_R
 
     sums = lax.map(block, (split(rows_ND, chunk), split(jnp.arange(len(rows_ND)), chunk)))

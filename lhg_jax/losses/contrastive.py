@@ -75,8 +75,8 @@ def _eq2(
     text_ND = _unit_rows(x.text_BTD, x.scored_BT) / temperature
     banks = tuple(_unit_rows(level_BTD, x.in_clip_BT) for level_BTD in x.levels)
     columns_MD, valid_M = _interleave(banks), jnp.repeat(x.in_clip_BT.ravel(), len(banks))
-    scored_N, limits = x.scored_BT.ravel(), {"chunk": chunk, "bound": 1 / temperature}
-    spread_N = bounded_logsumexp(text_ND, columns_MD, valid_M, scored_N, excluded=excluded, **limits)
+    log_sum = functools.partial(bounded_logsumexp, chunk=chunk, bound=1 / temperature, excluded=excluded)
+    spread_N = log_sum(text_ND, columns_MD, valid_M, x.scored_BT.ravel())
     align_N = -(text_ND * banks[2]).sum(-1)
     terms = {"align": align_N, "spread": spread_N}
     terms_BT = {name: term_N.reshape(x.in_clip_BT.shape) for name, term_N in terms.items()}

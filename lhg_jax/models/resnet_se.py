@@ -175,8 +175,7 @@ class SEBlock(nn.Module):
     def _project(self, x: Array) -> Array:
         """The shortcut's strided 1x1 convolution; the time steps are chosen."""
         if self.fold_in > 1:
-            shape = {"stride": self.stride, "fold": self.fold}
-            return FoldedDense(self.features, dtype=self.dtype, name="downsample_conv", **shape)(x)
+            return FoldedDense(self.features, self.stride, self.fold, self.dtype, name="downsample_conv")(x)
         project = nn.Dense(self.features, use_bias=False, dtype=self.dtype, name="downsample_conv")
         return project(x[:, :, :: self.stride])
 

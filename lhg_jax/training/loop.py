@@ -61,7 +61,10 @@ class Steps(Protocol):
 
     config: TrainConfig
     mesh: Mesh
-    key: PRNGKeyArray
+
+    @property
+    def key(self) -> PRNGKeyArray:
+        """Of all steps; each folds its number in."""
 
     @property
     def step(self) -> Callable[..., Any]:

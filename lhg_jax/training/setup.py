@@ -69,6 +69,7 @@ class TrainingSetup:
         self.config, self.source, self.held_out = config, source, held_out
         platform = self.mesh.devices.flat[0].platform
         self.model = build_model(config.model, LANES.get(platform, 0))
+        self._unfolded_model = build_model(config.model)
         self.optimizer = make_optimizer(config.optimizer, config.train.steps)
         self.negatives = self._negatives(groups)
         self._train_step = functools.partial(
@@ -111,7 +112,7 @@ class TrainingSetup:
         """Model FLOPs of one step, whatever is computed besides to save memory or fill lanes."""
         size = self.config.train.batch_size
         batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), self._example)
-        step = functools.partial(self._train_step, model=build_model(self.config.model), micro_batches=1)
+        step = functools.partial(self._train_step, model=self._unfolded_model, micro_batches=1)
         return count_flops(step, self.abstract_state(), batch, self.abstract_key())
 
     def peak_flops(self) -> float | None:
