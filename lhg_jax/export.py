@@ -27,7 +27,7 @@ from lhg_jax.util import interop
 from lhg_jax.util.atomic import replacing
 from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.compilation_cache import use_compilation_cache
-from lhg_jax.util.errors import MissingExtraError, UserError, run_cli
+from lhg_jax.util.errors import MissingExtraError, UserError, run_cli, writing
 
 TOLERANCE = 1e-5  # largest difference from JAX that passes, relative to the largest coefficient (at least 1)
 SIZES = ((1, 34, 5), (3, 90, 20))  # (batch, frames, rows of words) that are compared
@@ -204,7 +204,8 @@ def export_folder(trained: ListenerModel, output: Path) -> float:
     temporary = output.with_name(f".{output.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        write_saved_model(trained, temporary)
+        with writing(output):
+            write_saved_model(trained, temporary)
         found = require_small(output, difference(trained, interop.load(temporary), SIZES))
         temporary.rename(output)
     finally:

@@ -7,7 +7,7 @@ import sys
 from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.train_command import parse_command_line
 from lhg_jax.util.compilation_cache import use_compilation_cache
-from lhg_jax.util.errors import UserError, run_cli
+from lhg_jax.util.errors import UserError, run_cli, writing
 
 
 def main() -> None:
@@ -27,7 +27,8 @@ def main() -> None:
         step, scores = evaluate_saved(command.config, command.workdir)
         print(json.dumps({"step": step, **scores}, indent=1))
         return
-    summary = (train_head if is_head else train)(command.config, command.workdir, draw_frames)
+    with writing(command.workdir):
+        summary = (train_head if is_head else train)(command.config, command.workdir, draw_frames)
     report(summary, command.workdir)
     if not summary.finished:
         sys.exit(128 + (summary.signal or signal.SIGTERM))  # as of a process that the signal ended

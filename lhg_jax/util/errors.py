@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+WRITING = "while writing "  # begins the note of `writing`
+
 
 class UserError(Exception):
     """Something the user gave cannot be used. The message is one line: `WHAT: what is wrong (way out)`."""
@@ -42,6 +44,16 @@ def about(path: str | os.PathLike) -> Iterator[None]:
     except UserError as error:
         message = str(error)
         raise UserError(message if str(path) in message else f"{path}: {message}") from error
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Notes on an exception what was being written, for libraries that do not say where the disk is full."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"{WRITING}{path}")
+        raise
 
 
 def run_cli(main: Callable[[], None]) -> None:
@@ -81,13 +93,20 @@ def _silence() -> None:
 
 def disk_error(error: BaseException | None) -> str | None:
     """That the disk is full, where that is behind an exception: libraries raise what they like."""
+    noted = "the disk"
     while error is not None:
+        notes = [note.removeprefix(WRITING) for note in _notes(error) if note.startswith(WRITING)]
+        noted = next(iter(notes), noted)
         for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             if os.strerror(number) in str(error):
-                where = getattr(error, "filename", None) or "the disk"
+                where = getattr(error, "filename", None) or noted
                 return f"{where}: cannot be written ({os.strerror(number)})"
         error = error.__cause__ or error.__context__
     return None
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def device_error() -> str | None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lhg_jax.util.errors import run_cli
+from lhg_jax.util.errors import run_cli, writing
 
 RUN = "from lhg_jax.util.errors import run_cli; import jax.numpy as jnp; run_cli(lambda: jnp.zeros(3).sum())"
 
@@ -62,6 +62,16 @@ def test_a_full_disk_is_one_line_whoever_notices_it(kind, where, capsys):
         run_cli(lambda: full(kind))
     assert exit_info.value.code == 2
     assert capsys.readouterr().err == f"error: {where}: cannot be written ({os.strerror(errno.ENOSPC)})\n"
+
+
+def test_what_was_being_written_is_named_where_the_library_does_not_say(capsys):
+    def main():
+        with writing("out/saved"):
+            full("library")
+
+    with pytest.raises(SystemExit):
+        run_cli(main)
+    assert capsys.readouterr().err.startswith("error: out/saved: cannot be written")
 
 
 def test_other_exceptions_keep_their_traceback():
