@@ -255,8 +255,8 @@ def examine(exported: Path | None, chosen: list[licences.Choice]) -> list[Sectio
             [(w.stage, w.state, w.source, w.licence) for w in WEIGHTS],
         ),
     ]
-    rows = list(licence_rows(chosen))
-    sections.append(Section("Commercial use", ("stage", "allowed", "weights and licence"), rows))
+    licence_columns = ("stage", "allowed", "weights and licence")
+    sections.append(Section("Commercial use", licence_columns, list[tuple[str, ...]](licence_rows(chosen))))
     if exported:
         columns = ("file", "stage", "source", "licence")
         sections.append(Section(f"Exported stages in {exported}", columns, list(exported_rows(exported))))
