@@ -28,7 +28,7 @@ from lhg_jax.weights import save_weights
 
 SECONDS, FRAMES = 6.0, 60  # of each clip
 MOVE, GROW = 0.03, 0.04  # standard deviations of a crop's place and size, in sides
-RIDGE = {"mean": 1e-2, "shape": 0.1, "expression": 1e-2}  # best of a few on the faces that docs/weights.md measures it on
+RIDGE = {"mean": 1e-2, "shape": 0.1, "expression": 1e-2}  # best of a few; see docs/weights.md
 DECIMETRE = 0.62  # of an interocular distance
 PARTS = {"jaw": (0, 17), "brows": (17, 27), "nose": (27, 36), "eyes": (36, 48), "mouth": (48, 68)}
 
