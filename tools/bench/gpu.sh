@@ -49,11 +49,11 @@ bench() { # NAME LIMIT_S SCRIPT ARGUMENTS...
 }
 
 if [ -n "${SMALL:-}" ]; then
-    bench step 240 train_step --batch 2 --against compile --runs 1 --frames 30
+    bench step 150 train_step --batch 2 --against eager --runs 1 --frames 30 # compiling takes minutes on a CPU
     bench eq2 60 contrastive --stamps 720 --runs 1
-    bench recurrence 90 gru --batch 2 --frames 30 --runs 1
-    bench networks 90 stages mobilenet --rounds 1
-    bench drawing 120 portrait_stages pirenderer --rounds 1
+    bench recurrence 60 gru --batch 2 --frames 30 --runs 1
+    bench networks 60 stages "tddfa (mb05)" --rounds 1
+    bench drawing 90 portrait_stages pirenderer --rounds 1
 else
     bench step 300 train_step --batch 256 64 1024 --against compile --dtype bfloat16 --steps 10 --runs 5 \
         --peak-tflops "${PEAK_TFLOPS:-989}"
