@@ -23,6 +23,11 @@ HloModule jit_step
   %all-reduce.5 = f32[16]{0} all-reduce(%x), to_apply=%add
 }
 
+%flag (p: (pred[], f32[16])) -> pred[] {
+  %p = (pred[], f32[16]) parameter(0)
+  ROOT %go = pred[] get-tuple-element(%p), index=0
+}
+
 ENTRY %main (x: f32[128]) -> f32[128] {
   %all-reduce.1 = f32[128]{0} all-reduce(%x), replica_groups={}, to_apply=%add
   %ag = (f32[4,2]{1,0}, bf16[8,2]{1,0}) all-gather-start(%y), dimensions={0}

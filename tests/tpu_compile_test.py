@@ -10,7 +10,7 @@ from training_cli import ROOT
 sys.path.insert(0, str(ROOT / "tools"))
 import tpu_compile
 import tpu_costs
-from tpu_program import parse
+from xla_program import parse
 
 from lhg_jax.util.errors import UserError
 

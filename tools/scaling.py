@@ -8,24 +8,16 @@ Nothing is run: the step is compiled for fake devices, and the collectives in th
 import collections
 import dataclasses
 import os
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import tyro
+from xla_program import COLLECTIVES, parse
 
 # What comes after partitioning does not matter here and takes most of the time.
 QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1, "f64": 8}
-KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-# One result or a tuple of them, then the operation; `-start` is its asynchronous form.
-COLLECTIVE = re.compile(rf"= (.*?) ({'|'.join(KINDS)})(?:-start)?\(")
-ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
-COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.-]+) .*\{$")
-CALLED = re.compile(r"(?:body|calls|to_apply)=%?([\w.-]+)")
-TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,32 +58,14 @@ def collectives(program: str) -> dict[str, tuple[int, int]]:
 
     A loop that a flag starts (losses/bounded.py's, which does what training never needs) does not count.
     """
-    lines: dict[str, list[str]] = collections.defaultdict(list)
-    entry = name = ""
-    for line in program.splitlines():
-        if found := COMPUTATION.match(line):
-            name = found[2]
-            entry = name if found[1] else entry
-        lines[name].append(line)
     count: dict[str, int] = collections.Counter()
     size: dict[str, int] = collections.Counter()
-
-    def visit(name: str, times: int) -> None:
-        for line in lines[name][1:]:
-            if found := COLLECTIVE.search(line):
-                count[found[2]] += times
-                size[found[2]] += times * sum(_bytes(*array) for array in ARRAY.findall(found[1]))
-            trips = TRIPS.search(line)
-            turns = int(trips[1]) if trips else int(" while(" not in line)
-            for called in CALLED.findall(line):
-                visit(called, times * turns)
-
-    visit(entry, 1)
-    return {kind: (count[kind], size[kind]) for kind in KINDS if count[kind]}
-
-
-def _bytes(dtype: str, shape: str) -> int:
-    return BYTES[dtype] * int(np.prod([int(n) for n in shape.split(",") if n]))
+    for _, instruction, times in parse(program).executed():
+        kind = instruction.opcode.removesuffix("-start")  # the asynchronous form
+        if kind in COLLECTIVES:
+            count[kind] += times
+            size[kind] += times * sum(array.bytes for array in instruction.arrays)
+    return {kind: (count[kind], size[kind]) for kind in COLLECTIVES if count[kind]}
 
 
 def cost(options: Options) -> Cost:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import tyro
 from tpu_costs import Collective, Cost, collectives, costs, total
-from tpu_program import Program, parse
+from xla_program import Program, parse
 
 from lhg_jax.util.errors import UserError, run_cli
 

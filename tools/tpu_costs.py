@@ -9,10 +9,9 @@ import dataclasses
 import math
 import re
 
-from tpu_program import Array, Computation, Instruction, Program
+from xla_program import COLLECTIVES, Array, Computation, Instruction, Program
 
 LANES = 128  # rows and columns of a matrix unit
-COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier",
     "partition-id", "replica-id", "iota",

@@ -1,6 +1,7 @@
-"""A compiled TPU program as text, read: computations, instructions, arrays with their padding, loops.
+"""A program that XLA has compiled, read from its text: computations, instructions, arrays, loops.
 
-XLA's own cost analysis counts the body of a loop once and arrays without their padding; here both are kept.
+XLA's own cost analysis counts the body of a loop once and arrays without the padding that they have on TPUs;
+here both are kept.
 """
 
 import dataclasses
@@ -9,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "s64": 8, "u64": 8, "f64": 8}
 ARRAY = re.compile(r"([a-z]\w*)\[([\d,]*)\](?:\{([\d,]*)(?::([^}]*))?\})?")
 TILE = re.compile(r"T\(([\d,]+)\)")
