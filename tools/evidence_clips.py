@@ -1,5 +1,6 @@
 """Held-out dyads of the evidence benchmark with all that is known of them, and listeners to compare with."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,20 @@ from lhg_jax.simulator.benchmark import Listens, TestClip, trivial_listeners
 from lhg_jax.simulator.dyads import keep_rules_again
 
 CEILING = "rules_again"  # the rules, with other noise and other random blinks
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipOptions:
+    """A sweep, and the held-out clips of its grid."""
+
+    sweep: Path
+    """Folder of tools/sweep.py."""
+    speech: Path
+    """Recordings that the clips were made of (`prepare --speech`)."""
+    speech_cache: Path = Path("out/synthetic/speech")
+    """Folder of the recordings once analysed (`prepare --speech-cache`)."""
+    clips: Path = Path("out/evidence/test")
+    """Held-out clips."""
 
 
 class HeldOut(NamedTuple):

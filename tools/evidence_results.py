@@ -4,7 +4,7 @@ import json
 import runpy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from evidence_columns import Column
@@ -19,6 +19,48 @@ GRID = "grids/evidence.py"
 SEEDS = (0, 1, 2)
 
 Row = Mapping[int, Mapping[str, Any]]  # seed -> what scores.json holds
+
+
+class Evidence(NamedTuple):
+    """What a sweep has shown so far.
+
+    Attributes:
+      table: rows of the grid, also those without a run.
+      others: listeners that were not trained.
+      seeds: of a whole table.
+      paper: name of the row that others are compared with.
+      baseline: name of the baseline's.
+    """
+
+    table: Mapping[str, Row]
+    others: Mapping[str, Row]
+    seeds: Sequence[int]
+    paper: str
+    baseline: str
+
+    @property
+    def every(self) -> dict[str, Row]:
+        """All rows."""
+        return {**self.table, **self.others}
+
+    @property
+    def compared(self) -> dict[str, Row]:
+        """Rows with a run, but for the paper's; none where that has no run."""
+        if not self.table[self.paper]:
+            return {}
+        return {name: row for name, row in self.table.items() if name != self.paper and row}
+
+
+def read_evidence(sweep: Path, grid: str, seeds: Sequence[int]) -> Evidence:
+    """Raises `UserError` where no run is scored, or not all on the same clips."""
+    names, paper, baseline = rows_of_grid(grid)
+    found = Evidence(
+        {name: read_row(sweep, name, seeds) for name in names}, read_references(sweep), seeds, paper, baseline
+    )
+    if not any(found.table.values()):
+        raise UserError(f"{sweep}: no run is scored (tools/evidence_scores.py)")
+    check_clips([*found.every.values()])
+    return found
 
 
 def rows_of_grid(grid: str) -> tuple[list[str], str, str]:

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 import tyro
-from evidence_clips import HeldOut, held_out, references
+from evidence_clips import ClipOptions, HeldOut, held_out, references
 from evidence_pooled import pooled_scores
 from sweep_table import RESULT
 
@@ -41,19 +41,11 @@ SAMPLES = 2  # of a listener with a head; the first is scored
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(ClipOptions):
     """Which runs, and on which clips."""
 
-    sweep: Path
-    """Folder of tools/sweep.py."""
-    speech: Path
-    """Recordings that the clips were made of (`prepare --speech`)."""
-    speech_cache: Path = Path("out/synthetic/speech")
-    """Folder of the recordings once analysed (`prepare --speech-cache`)."""
-    clips: Path = Path("out/evidence/test")
-    """Held-out clips."""
     causal_clips: Path = Path("out/evidence/causal_test")
-    """The same, prepared with --causal."""
+    """The held-out clips, prepared with --causal."""
     train: Path | None = Path("out/evidence/train")
     """Training clips, among which the nearest speaker is looked for."""
     limit: int = 200

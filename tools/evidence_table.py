@@ -17,23 +17,12 @@ from typing import Any
 
 import tyro
 from evidence_columns import BAR, NEWER, POOLED, RETRIEVAL, RULES, Column
-from evidence_results import (
-    GRID,
-    SEEDS,
-    Row,
-    check_clips,
-    estimated,
-    paired,
-    read_references,
-    read_row,
-    rows_of_grid,
-    runs,
-)
+from evidence_results import GRID, SEEDS, Evidence, Row, estimated, paired, read_evidence, runs
 from evidence_scores import finite
 from evidence_stats import Estimate
 
 from lhg_jax.util.atomic import replacing
-from lhg_jax.util.errors import UserError, run_cli
+from lhg_jax.util.errors import run_cli
 from lhg_jax.util.progress import say
 
 
@@ -50,38 +39,30 @@ class Options:
 
 
 def main(options: Options) -> None:
-    names, paper, baseline = rows_of_grid(options.grid)
-    table = {name: read_row(options.sweep, name, options.seeds) for name in names}
-    others = read_references(options.sweep)
-    if not any(table.values()):
-        raise UserError(f"{options.sweep}: no run is scored (tools/evidence_scores.py)")
-    check_clips([*table.values(), *others.values()])
-    text = markdown(table, others, options.seeds, paper, baseline)
-    records = list(cells(table, others))
-    save(options.sweep / "evidence.md", text)
+    found = read_evidence(options.sweep, options.grid, options.seeds)
+    records = list(cells(found.table, found.others))
+    save(options.sweep / "evidence.md", markdown(found))
     save(options.sweep / "evidence.csv", as_csv(records))
-    save(
-        options.sweep / "evidence.json", json.dumps(finite({"cells": records, "runs": runs(table)}), indent=1)
-    )
+    content = {"cells": records, "runs": runs(found.table)}
+    save(options.sweep / "evidence.json", json.dumps(finite(content), indent=1))
     say(f"{options.sweep}/evidence.md, evidence.csv, evidence.json")
 
 
-def markdown(
-    table: Mapping[str, Row], others: Mapping[str, Row], seeds: Sequence[int], paper: str, baseline: str
-) -> str:
+def markdown(found: Evidence) -> str:
     """All tables."""
-    every = {**table, **others}
-    minus = {name: row for name, row in table.items() if name != paper and row and table[paper]}
+    table, paper = found.table, found.paper
     asked = {name: row for name, row in table.items() if any(run.get("retrieval") for run in row.values())}
+
+    def minus(row: Row, column: Column) -> Estimate:
+        return paired(row, table[paper], column)
+
     parts = [
-        completeness(table, seeds),
-        block("", RULES, every, estimated),
-        block("", POOLED, every, estimated),
-        block(
-            f"Minus `{paper}`, by seed and speaker:", RULES, minus, lambda r, c: paired(r, table[paper], c)
-        ),
-        verdict(table, paper, baseline),
-        block("Newer metrics:", NEWER, every, estimated),
+        completeness(table, found.seeds),
+        block("", RULES, found.every, estimated),
+        block("", POOLED, found.every, estimated),
+        block(f"Minus `{paper}`, by seed and speaker:", RULES, found.compared, minus),
+        verdict(table, paper, found.baseline),
+        block("Newer metrics:", NEWER, found.every, estimated),
         block("Text to audio:", RETRIEVAL, asked, estimated),
         provenance(table),
     ]

@@ -15,45 +15,26 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from evidence_clips import held_out
+from evidence_clips import ClipOptions, held_out
 from evidence_columns import NEWER, POOLED, RETRIEVAL, RULES, Column
 from evidence_figures import courses, curves, means, png, retrieval_bars
-from evidence_results import (
-    GRID,
-    SEEDS,
-    Row,
-    check_clips,
-    estimated,
-    paired,
-    read_references,
-    read_row,
-    rows_of_grid,
-    runs,
-)
+from evidence_results import GRID, SEEDS, Row, estimated, paired, read_evidence, runs
 from evidence_scores import EXAMPLES
 from evidence_stats import Estimate
 from evidence_table import cell, completeness, save, verdict
 from evidence_video import write_listeners
 
 from lhg_jax.simulator.dyads import Dyad
-from lhg_jax.util.errors import UserError, run_cli
+from lhg_jax.util.errors import run_cli
 from lhg_jax.util.progress import say
 
 TEMPLATE = Path(__file__).with_name("evidence_report.html")
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(ClipOptions):
     """What to report on."""
 
-    sweep: Path
-    """Folder of tools/sweep.py, scored by tools/evidence_scores.py."""
-    speech: Path
-    """Recordings that the clips were made of (`prepare --speech`)."""
-    speech_cache: Path = Path("out/synthetic/speech")
-    """Folder of the recordings once analysed (`prepare --speech-cache`)."""
-    clips: Path = Path("out/evidence/test")
-    """Held-out clips."""
     grid: str = GRID
     """The grid, whose rows the tables have."""
     seeds: tuple[int, ...] = SEEDS
@@ -63,32 +44,27 @@ class Options:
 
 
 def main(options: Options) -> None:
-    names, paper, baseline = rows_of_grid(options.grid)
-    table = {name: read_row(options.sweep, name, options.seeds) for name in names}
-    others = read_references(options.sweep)
-    if not any(table.values()):
-        raise UserError(f"{options.sweep}: no run is scored (tools/evidence_scores.py)")
-    check_clips([*table.values(), *others.values()])
+    found = read_evidence(options.sweep, options.grid, options.seeds)
+    table, others, every = found.table, found.others, found.every
     folder = options.sweep / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    every, missing = {**table, **others}, completeness(table, options.seeds)
-    minus = {name: row for name, row in table.items() if name != paper and row and table[paper]}
+    missing = completeness(table, found.seeds)
     bars = retrieval_bars(table, RETRIEVAL)
     parts = {
         "facts": facts(table),
         "state": "partial" if missing.startswith("**") else "",
         "completeness": html.escape(missing.replace("**", "")),
-        "verdict": f"<p>{html.escape(verdict(table, paper, baseline).replace('`', ''))}</p>",
+        "verdict": f"<p>{html.escape(verdict(table, found.paper, found.baseline).replace('`', ''))}</p>",
         "means": png(means(table, others)),
         "rules": html_table(RULES, every, estimated, others),
-        "differences": html_table(RULES, minus, lambda r, c: paired(r, table[paper], c), {}),
+        "differences": html_table(RULES, found.compared, lambda r, c: paired(r, table[found.paper], c), {}),
         "pooled": html_table(POOLED, every, estimated, others),
         "newer": html_table(NEWER, every, estimated, others),
         "retrieval": f'<img src="{png(bars)}" alt="retrieval">'
         if bars
         else "<p>No run has text features.</p>",
         "courses": png(courses(options.sweep, table)),
-        "examples": examples(options, [paper, baseline], table, folder),
+        "examples": examples(options, [found.paper, found.baseline], table, folder),
         "runs": html_runs(table),
     }
     page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(parts)

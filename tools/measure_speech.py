@@ -7,6 +7,7 @@ starts from a face at rest.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -66,10 +67,11 @@ class Options:
 
 def main(options: Options) -> None:
     model, encoder = load_listener(options.checkpoint), BertEncoder.load(None)
-    recordings = of_speakers(options.speech, options.clips)[: options.limit]
-    longest = int(options.seconds * SAMPLE_RATE)
-    waves = [read_audio(item.path)[:longest] for item in recordings]
-    heard = [hear(wave, item.words, encoder) for wave, item in zip(waves, recordings, strict=True)]
+    found = list(itertools.islice(of_speakers(options.speech, options.clips), options.limit))
+    if not found:
+        raise UserError(f"{options.speech}: no recording of {LEAST_S:.0f} s by a speaker of the clips")
+    waves = [wave[: int(options.seconds * SAMPLE_RATE)] for _, wave in found]
+    heard = [hear(wave, item.words, encoder) for wave, (item, _) in zip(waves, found, strict=True)]
     rng = np.random.default_rng(0)
     nothing = np.zeros(int(LEAST_S * SAMPLE_RATE), np.float32)
     hiss = rng.normal(0, 10 ** (SILENCE_DB / 20), len(nothing)).astype(np.float32)
@@ -88,20 +90,13 @@ def show(title: str, table: Mapping[str, Row]) -> None:
     console.print(f"\n{title}\n\n{markdown(dict(table))}", highlight=False, markup=False, soft_wrap=True)
 
 
-def of_speakers(speech: Path, clips: Sequence[Path]) -> list[Recording]:
-    """Recordings that are long enough, of the speakers of these clips.
-
-    Raises `UserError` where there are none.
-    """
+def of_speakers(speech: Path, clips: Sequence[Path]) -> Iterator[tuple[Recording, Wave]]:
+    """Recordings that are long enough, of the speakers of these clips."""
     sources = [open_source(folder) for folder in clips]
     wanted = {source.info(n).speaker_id for source in sources for n in range(len(source))}
-    found = [item for item in read_speech_folder(speech).recordings if item.speaker in wanted]
-    long = [item for item in found if len(read_audio(item.path)) >= LEAST_S * SAMPLE_RATE]
-    if not long:
-        raise UserError(
-            f"{speech}: no recording of {LEAST_S:.0f} s by a speaker of {', '.join(map(str, clips))}"
-        )
-    return long
+    for item in read_speech_folder(speech).recordings:
+        if item.speaker in wanted and len(wave := read_audio(item.path)) >= LEAST_S * SAMPLE_RATE:
+            yield item, wave
 
 
 def hear(wave: Wave, words: Iterable[Word], encoder: WordEncoder) -> SpeakerFeatures:

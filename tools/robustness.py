@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from evidence_clips import held_out
+from evidence_clips import ClipOptions, held_out
 from evidence_columns import RULES
 from evidence_scores import SCORES, finite, first_frame
 from evidence_stats import by_speaker, difference, estimate
@@ -44,19 +44,11 @@ Change = Callable[[TestClip, int, bool], TestClip]
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(ClipOptions):
     """Which listeners, and on what."""
 
-    sweep: Path
-    """Folder of tools/sweep.py."""
-    speech: Path
-    """Recordings that the clips were made of (`prepare --speech`)."""
-    speech_cache: Path = Path("out/synthetic/speech")
-    """Folder of the recordings once analysed (`prepare --speech-cache`)."""
-    clips: Path = Path("out/evidence/test")
-    """Held-out clips."""
     causal_clips: Path = Path("out/evidence/causal_test")
-    """The same, prepared with --causal."""
+    """The held-out clips, prepared with --causal."""
     train: Path = Path("out/evidence/train")
     """Training clips, whose speakers are not asked again."""
     rows: tuple[str, ...] = ("paper", "vico_baseline")
