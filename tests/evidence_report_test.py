@@ -1,4 +1,5 @@
 import html.parser
+import json
 import re
 import shutil
 import sys
@@ -13,6 +14,7 @@ from lhg_jax.simulator.dyads import synthesise
 from lhg_jax.util.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+import evidence_figures
 import make_report
 
 
@@ -45,6 +47,22 @@ class Balance(html.parser.HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+
+def test_all_of_every_course_is_drawn(tmp_path):
+    table = {}
+    for name, errors in {"paper": (0.5, 0.6), "vico_baseline": (2.0, 1.0)}.items():
+        folder = scored(tmp_path, name, 0)
+        lines = [
+            {"kind": "eval", "step": step, "pose_l1": error, "exp_l1": error}
+            for step, error in enumerate(errors)
+        ]
+        (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        table[name] = {0: {}}
+    for axes in evidence_figures.courses(tmp_path, table).axes:
+        low, high = axes.get_ylim()
+        assert low == 0 and high >= 2.0
+        assert len(axes.lines) == 2
 
 
 def test_the_page_is_whole_and_needs_no_network(sweep_folder):

@@ -63,7 +63,7 @@ def _lines(axes: Axes, column: Column, others: Mapping[str, Row]) -> None:
 
 
 def courses(sweep: Path, table: Mapping[str, Row]) -> Figure:
-    """Error of the pose and Fréchet distance on the validation clips, by step, of each run."""
+    """Errors of pose and expression on the validation clips, by step, of each run."""
     figure = Figure(figsize=(11.0, 3.4), layout="constrained")
     panels = figure.subplots(1, 2)
     for name, row in table.items():
@@ -73,9 +73,10 @@ def courses(sweep: Path, table: Mapping[str, Row]) -> Figure:
                 if metric in lines:
                     label = name if seed == min(row) else None
                     axes.plot(steps, lines[metric], "o-", ms=3, lw=1, label=label)
-                axes.set_title(f"{metric}, validation clips", fontsize=10)
-                axes.set_xlabel("step", fontsize=9)
-                axes.set_ylim(bottom=0)
+    for axes, title in zip(panels, ("PoseL1", "ExpL1"), strict=True):
+        axes.set_title(f"{title}, validation clips", fontsize=10)
+        axes.set_xlabel("step", fontsize=9)
+        axes.set_ylim(bottom=0)  # after the last curve: it fixes the top
     panels[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
