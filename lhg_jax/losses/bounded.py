@@ -92,12 +92,14 @@ def _backward(chunk, bound, excluded, residuals, dvalues_N):
         arrays = rows_ND, columns_MD, valid_M, weights_N
         return _gradients(*arrays, chunk=chunk, bound=bound, excluded=excluded)[1:]
 
-    # A loop of one turn or none: under `vmap` a `cond` would compute both of its sides, always.
-    _, gradients = lax.while_loop(
-        lambda state: state[0],
-        lambda state: (jnp.zeros_like(state[0]), recomputed(dvalues_N)),
-        (unlike, (factor * drows_ND, factor * dcolumns_MD)),
-    )
+    def compute(state):
+        _, weights_N, _ = state
+        return jnp.zeros_like(unlike), jnp.zeros_like(weights_N), recomputed(weights_N)
+
+    # A loop of one turn or none: under `vmap` a `cond` would compute both of its sides, always. The weights
+    # change in it, because XLA takes what is the same in every turn out of a loop, and computes it always.
+    state = unlike, dvalues_N, (factor * drows_ND, factor * dcolumns_MD)
+    *_, gradients = lax.while_loop(lambda state: state[0], compute, state)
     return *gradients, None, None
 
 

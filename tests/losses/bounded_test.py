@@ -1,6 +1,8 @@
 """Log-sum-exp of bounded products: values and gradients are those of the plain formula."""
 
 import functools
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,9 @@ import numpy as np
 import pytest
 
 from lhg_jax.losses.bounded import bounded_logsumexp
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+from xla_program import parse
 
 ROWS, COLUMNS = 11, 17
 
@@ -81,3 +86,30 @@ def test_a_block_costs_three_products():
 
     forward = jax.make_jaxpr(lambda *x: jax.vjp(total, *x)[0])(rows, columns)
     assert products_of(str(forward)) == 3
+
+
+def products_made(program):
+    """How many matrix products a compiled program makes, loops as often as they turn."""
+
+    def in_one(instruction):
+        inner = [program.computations[name] for name in instruction.called if name in program.computations]
+        return sum(other.opcode == "dot" for part in inner for other in part.instructions.values())
+
+    return sum(
+        times * (1 if instruction.opcode == "dot" else in_one(instruction))
+        for _, instruction, times in program.executed()
+    )
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_nothing_is_computed_again_where_rows_weigh_alike(groups):
+    """Three products a block. XLA had taken the fallback's out of its loop, and made six."""
+
+    def loss(rows, columns, valid, counted):
+        of_group = functools.partial(bounded_logsumexp, chunk=4, bound=10.0)
+        return jax.vmap(of_group)(rows, columns, valid, counted).mean()
+
+    each = jax.tree.map(lambda x: jnp.stack([x] * groups), arrays(10.0))
+    compiled = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(*each).compile()
+    blocks = -(-ROWS // 4)
+    assert products_made(parse(compiled.as_text())) == 3 * blocks
