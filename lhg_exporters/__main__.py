@@ -4,15 +4,14 @@ A network becomes one .onnx file; `faceshop` and `liveportrait` are folders of s
 `stages`. docs/weights.md says where official files come from.
 """
 
-import tyro
-
 from lhg_exporters import EXPORTS, folders, onnx_file
+from lhg_jax.util.cli import parse
 from lhg_jax.util.errors import run_cli
 
 
 def main() -> None:
     """Parses the command line and exports."""
-    options = tyro.cli(onnx_file.Options, prog="python -m lhg_exporters", description=describe())
+    options = parse(onnx_file.Options, "python -m lhg_exporters", describe())
     if options.name in folders.FOLDERS:
         folders.export_folder(options)
         return

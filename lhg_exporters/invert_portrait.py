@@ -13,7 +13,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from lhg_jax import media
 from lhg_jax.render.faceshop.files import load_stage
@@ -21,6 +20,7 @@ from lhg_jax.render.faceshop.fit import Measurement, read_measurement
 from lhg_jax.render.faceshop.latent import camera_pose
 from lhg_jax.render.faceshop.paste import cut
 from lhg_jax.render.faceshop.person import portrait_file
+from lhg_jax.util.cli import Maybe, parse
 from lhg_jax.util.errors import MissingExtraError, UserError, about, run_cli
 from lhg_jax.util.progress import StageTimes, warn
 
@@ -37,11 +37,11 @@ class Options:
     """An image with one face."""
     output: Path
     """The renderer's folder (a new one with --tune)."""
-    tracker_weights: Path | None = None
+    tracker_weights: Maybe[Path] = None
     """Deep3DFaceRecon's network (.onnx), which measures the portrait."""
-    coefficients: Path | None = None
+    coefficients: Maybe[Path] = None
     """What Deep3DFaceRecon measured in it, instead: .npz or .mat with coeff and transform_params."""
-    face: int | None = None
+    face: Maybe[int] = None
     """Which face of the portrait, counted from the left from 0; the largest by default."""
     steps: int = 400
     """Steps of the search in the latent space."""
@@ -137,7 +137,7 @@ def save_tuned(generator, folder: Path) -> None:
 
 def main() -> None:
     """Parses the command line and inverts."""
-    options = tyro.cli(Options, description=__doc__)
+    options = parse(Options, "python -m lhg_exporters.invert_portrait", __doc__)
     print(f"the portrait as the generator draws it: PSNR {invert(options):.1f} dB")
 
 

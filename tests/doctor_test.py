@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lhg_jax import doctor
+from lhg_jax.__main__ import COMMANDS
 from lhg_jax.util.errors import UserError
 
 HEARING = """
@@ -40,6 +41,10 @@ def test_missing_package_is_named(monkeypatch, capsys):
     doctor.report()
     *_, last = capsys.readouterr().out.splitlines()
     assert last.startswith("ready: sample") and "missing for prepare (pip install '.[train]')" in last
+
+
+def test_every_command_is_judged():
+    assert set(doctor.COMMANDS) == set(COMMANDS) - {"doctor"}
 
 
 def test_the_same_as_json(monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """Every command as a new user meets it: a list of commands, help without riddles, a version."""
 
 import dataclasses
+import importlib
 import subprocess
 import sys
 
@@ -51,6 +52,14 @@ def test_help_says_nothing_of_none(name, monkeypatch, capsys):
     code, text = run(monkeypatch, capsys, commands.main, name, "--help")
     assert code == 0
     assert text.startswith(f"usage: python -m lhg_jax.{name}")
+    assert "None" not in text and "default: )" not in text
+
+
+@pytest.mark.parametrize("name", ["", ".convert_weights", ".invert_portrait", ".vico_listener"])
+def test_help_of_the_exporters(name, monkeypatch, capsys):
+    main = importlib.import_module(f"lhg_exporters{name or '.__main__'}").main
+    code, text = run(monkeypatch, capsys, main, "--help")
+    assert code == 0 and text.startswith(f"usage: python -m lhg_exporters{name} ")
     assert "None" not in text and "default: )" not in text
 
 
