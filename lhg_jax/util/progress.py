@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -110,5 +111,8 @@ class StageTimes:
 
 def peak_memory_mb() -> float:
     """Largest resident size of this process so far, in MB."""
+    with contextlib.suppress(OSError, StopIteration):  # Linux; ru_maxrss starts from the size of the parent
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # bytes there, KiB elsewhere

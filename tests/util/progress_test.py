@@ -1,7 +1,10 @@
 """A log without a terminal gets plain lines while the work goes on."""
 
 import re
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
 from lhg_jax.util import progress
@@ -54,3 +57,11 @@ def test_a_terminal_gets_a_bar_with_the_time_left(monkeypatch):
 @pytest.mark.parametrize("seconds, text", [(5.0, "5 s"), (150.0, "2 min"), (9000.0, "2.5 h")])
 def test_durations(seconds, text):
     assert progress.duration(seconds) == text
+
+
+def test_peak_memory_is_that_of_this_process_alone():
+    """A process that a large one starts is no larger for it."""
+    ballast = np.ones(50_000_000)  # 400 MB
+    code = "from lhg_jax.util.progress import peak_memory_mb; print(peak_memory_mb())"
+    child = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert 5 < float(child.stdout) < ballast.nbytes / 1e6 < progress.peak_memory_mb()
