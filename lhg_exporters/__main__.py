@@ -5,13 +5,17 @@ A network becomes one .onnx file; `faceshop` and `liveportrait` are folders of s
 """
 
 from lhg_exporters import EXPORTS, folders, onnx_file
+from lhg_jax.util import registry
 from lhg_jax.util.cli import parse
 from lhg_jax.util.errors import run_cli
+
+NAMES = {**folders.FOLDERS, **EXPORTS}
 
 
 def main() -> None:
     """Parses the command line and exports."""
     options = parse(onnx_file.Options, "python -m lhg_exporters", describe())
+    registry.require_known("stage", options.name, NAMES)
     if options.name in folders.FOLDERS:
         folders.export_folder(options)
         return
@@ -21,7 +25,7 @@ def main() -> None:
 
 def describe() -> str:
     """The module's text, and the names there are."""
-    return f"{__doc__}\n\nNAME is one of {', '.join([*folders.FOLDERS, *EXPORTS])}."
+    return f"{__doc__}\n\nNAME is one of {', '.join(NAMES)}."
 
 
 if __name__ == "__main__":

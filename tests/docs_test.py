@@ -15,6 +15,7 @@ import skimage.io
 from sample_helpers import write_clip
 
 from lhg_jax.__main__ import command_module
+from lhg_jax.util.errors import run_cli
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -69,6 +70,40 @@ def test_commands_have_the_options_that_are_used(page):
         if command not in OTHER:
             known = option_names(options_of(command)) | {"help", "version"}
             assert option in known, f"{command} --{option}"
+
+
+def whole_commands(text: str) -> list[tuple[str, str]]:
+    """(command, what stands behind it) of every command that is given in full and reads files."""
+    found = [(command, rest.replace("\\\n", " ")) for command, rest in COMMAND.findall(text)]
+    found = [(command, re.split(r" [#(|]", rest)[0].strip()) for command, rest in found]
+    reads = re.compile(r"--(weights|speaker|target) ")
+    return [(command, rest) for command, rest in found if reads.search(rest) and not rest.startswith("...")]
+
+
+WEIGHTS = whole_commands((ROOT / "docs/weights.md").read_text(encoding="utf-8"))
+
+
+def test_whole_commands_are_found():
+    assert len(WEIGHTS) > 15 and {command for command, _ in WEIGHTS} >= {"lhg_jax.sample", "lhg_exporters"}
+
+
+@pytest.mark.parametrize(("command", "rest"), WEIGHTS)
+def test_commands_on_weights_say_in_one_line_what_is_missing(command, rest, tmp_path, monkeypatch, capsys):
+    """In an empty folder, where none of the files is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [command, *shlex.split(rest)])
+    package, _, name = command.partition(".")
+    module = command_module(name) if package == "lhg_jax" else f"{package}.{name or '__main__'}"
+    main = (importlib.import_module(module) if isinstance(module, str) else module).main
+    with pytest.raises(SystemExit) as stop:
+        run_cli(main)
+    assert stop.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and not list(tmp_path.iterdir())
+    if "NAME" in rest:
+        assert "known: faceshop, liveportrait, tddfa, " in line
+    else:
+        assert set(re.findall(r"[^\s:,]+", line)) & set(rest.split()), "what is missing"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
