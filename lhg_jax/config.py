@@ -3,14 +3,13 @@
 Nothing is filled in later. A dotted override looks like `--config.train.batch_size=64`.
 """
 
-import ast
 import dataclasses
 import json
 import os
 import runpy
-from pathlib import Path
 from typing import Any, Literal
 
+from lhg_jax.config_files import find_config
 from lhg_jax.models.flow_head import FlowHeadConfig
 from lhg_jax.models.listener import ListenerConfig
 from lhg_jax.models.vico_lstm import ViCoConfig
@@ -230,35 +229,6 @@ class Processes:
     """Ask the cluster instead: where SLURM, Open MPI or GKE TPUs show, always, or never."""
     timeout_s: int = 300
     """Longest wait for the others, s."""
-
-
-def config_folder() -> Path:
-    """Where the configs of the package are: installed with it, or in the repository beside it."""
-    package = Path(__file__).parent
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
-
-
-def packaged_configs() -> dict[str, str]:
-    """Name of each config of the package -> the first line of its docstring."""
-    paths = sorted(config_folder().glob("*.py"))
-    docstrings = {path.stem: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for path in paths}
-    return {name: text.partition("\n")[0] for name, text in docstrings.items() if text}
-
-
-def find_config(name: str | os.PathLike) -> Path:
-    """A config's file: `name` itself, or the package's: `demo`, `configs/demo.py`, `grids/small`.
-
-    Raises `UserError` where there is none.
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    inside = Path(*path.parts[1:]) if path.parts[0] == "configs" else path
-    packaged = config_folder() / inside.with_suffix(".py")
-    if path.is_absolute() or not packaged.is_file():
-        raise UserError(f"{name}: no such config file (the package has {', '.join(packaged_configs())})")
-    return packaged
 
 
 def load_config(name: str | os.PathLike) -> TrainConfig:

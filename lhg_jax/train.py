@@ -4,16 +4,19 @@ import json
 import signal
 import sys
 
-from lhg_jax.models.flow_head import FlowHeadConfig
-from lhg_jax.train_command import parse_command_line
+from lhg_jax.train_help import first_look
 from lhg_jax.util.compilation_cache import use_compilation_cache
 from lhg_jax.util.errors import UserError, run_cli, writing
 
 
 def main() -> None:
     """Trains, or continues what a signal or a crash interrupted."""
+    first_look(sys.argv[1:])
+    from lhg_jax.train_command import parse_command_line  # JAX takes seconds to import: after help and typos
+
     command = parse_command_line()
     use_compilation_cache()
+    from lhg_jax.models.flow_head import FlowHeadConfig
     from lhg_jax.sample_clips import draw_frames
     from lhg_jax.training.distributed import connect
     from lhg_jax.training.head_stage import train_head

@@ -1,11 +1,14 @@
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lhg_jax import config as configuration
 from lhg_jax import train_command
+from lhg_jax.config_files import find_config
 from lhg_jax.util.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.py"))
@@ -92,10 +95,27 @@ def test_files_that_are_no_configs(tmp_path):
 @pytest.mark.parametrize("name", ["demo", "demo.py", "configs/demo.py"])
 def test_configs_of_the_package_are_found_by_name_from_anywhere(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert configuration.find_config(name).samefile(DEMO)
-    assert "small" in configuration.find_config("grids/small").name
+    assert find_config(name).samefile(DEMO)
+    assert "small" in find_config("grids/small").name
     (tmp_path / "demo.py").write_text("")
-    assert configuration.find_config("demo.py").samefile(tmp_path / "demo.py") or name == "demo"
+    assert find_config("demo.py").samefile(tmp_path / "demo.py") or name == "demo"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "dmeo", "grids/dmeo", "/demo"])
+def test_configs_that_are_not_there(name):
+    with pytest.raises(UserError, match=r"no such config file \(the package has ablation_causal, "):
+        find_config(name)
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "--workdir w", "--config dmeo --workdir w"])
+def test_help_and_typos_are_answered_before_jax_is_imported(arguments, tmp_path):
+    """It takes seconds."""
+    code = "import runpy, sys, atexit; atexit.register(lambda: print('jax' in sys.modules))\n"
+    code += "runpy.run_module('lhg_jax.train', run_name='__main__')"
+    command = [sys.executable, "-c", code, *arguments.split()]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == (0 if arguments in ("--help", "--version") else 2)
+    assert ended.stdout.endswith("False\n") and (ended.returncode == 0 or ended.stderr.startswith("error: "))
 
 
 def test_help_without_a_config(capsys):

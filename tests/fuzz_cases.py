@@ -121,7 +121,7 @@ def make_onnx(folder: Path) -> list[Path]:
 
 
 def make_config(folder: Path) -> list[Path]:
-    from lhg_jax.config import find_config
+    from lhg_jax.config_files import find_config
 
     return [Path(shutil.copy(find_config(name), folder)) for name in ("demo", "lhg_base")]
 

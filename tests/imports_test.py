@@ -14,7 +14,7 @@ PACKAGE = Path(lhg_jax.__file__).parent
 # Rooms (folders, and modules at the root) from the ground up. A room may import from the floors below it.
 FLOORS = (
     ("util", "version"),
-    ("motion", "contract", "weights"),
+    ("motion", "contract", "weights", "config_files"),
     ("features", "face_model", "moving_anchor", "media", "outputs"),
     ("liveportrait", "styles", "batch", "bridges"),
     ("speech", "faces", "models", "losses", "restore", "windowed_inference", "live_link"),

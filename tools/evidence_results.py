@@ -11,7 +11,7 @@ from evidence_columns import Column
 from evidence_scores import REFERENCES, SCORES, hashes
 from evidence_stats import NOTHING, Estimate, by_speaker, difference, estimate, of_seeds
 
-from lhg_jax.config import find_config
+from lhg_jax.config_files import find_config
 from lhg_jax.util.errors import UserError
 from lhg_jax.util.progress import warn
 
