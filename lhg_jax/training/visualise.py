@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from lhg_jax.motion import FRAME_RATE, LANDMARK, CoefficientSpace, Motion
 from lhg_jax.training.logs import MetricsWriter
 from lhg_jax.util.errors import UserError
-from lhg_jax.util.progress import warn
+from lhg_jax.util.progress import say, warn
 
 Image = UInt8[np.ndarray, "height width 3"]
 Values = Float[np.ndarray, "frames coeff"]
@@ -39,7 +39,9 @@ class SamplePictures:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """Waits for the picture in progress."""
+        """Waits for the picture in progress, and says so."""
+        if self._work and not self._work.done():
+            say("drawing the last pictures (nothing else is left to do)")
         self._finish()
         self._pool.shutdown()
 

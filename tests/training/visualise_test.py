@@ -1,6 +1,7 @@
 """Pictures of a listener in training: what is on them, and that none is lost without a word."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -51,6 +52,20 @@ def test_the_last_picture_waits_and_others_are_named(tmp_path, capsys):
         pictures.show(3, *motions(), LANDMARK, last=True)
     assert {step for step, _ in board.images} == {1, 3}
     assert "no picture of step 2: the one before is still being drawn" in capsys.readouterr().err
+
+
+def test_who_waits_at_the_end_is_told(tmp_path, capsys):
+    ending = threading.Event()
+
+    def slow(video, predicted, target, space):
+        ending.wait(10)
+        time.sleep(0.1)
+        return sheet(video, predicted, target, space)
+
+    with SamplePictures(tmp_path, Board(), slow) as pictures:
+        pictures.show(1, *motions(), LANDMARK)
+        ending.set()
+    assert capsys.readouterr().err == "drawing the last pictures (nothing else is left to do)\n"
 
 
 def test_an_error_in_any_picture_is_said(tmp_path, capsys):
