@@ -60,6 +60,8 @@ class Options:
     """synthetic, with --speech: share of dyads that hear a recording; the others hear a synthetic voice."""
     speech_part: tuple[float, float] = (0.0, 1.0)
     """synthetic, with --speech: the split's speakers from one share to another, e.g. `0 0.5` and `0.5 1`."""
+    speech_speeds: tuple[float, ...] = (1.0,)
+    """synthetic, with --speech: speeds at which all are heard, 0.5-2; `0.9 1 1.1` gives more voices."""
     speech_cache: Maybe[Path] = None
     """with --speech or --layout side-by-side: folder of the analysed recordings; default: beside --out."""
     clear_licence: bool = False
@@ -70,6 +72,8 @@ class Options:
     """synthetic: people who differ and vary, or one that keeps fixed rules, by which models can be probed."""
     takes: int = 1
     """synthetic: clips with the same speaker, each with another varied listener; --hours counts them all."""
+    silence: float = 0.0
+    """synthetic: share of clips in which nobody speaks, 0-1, beside those that the simulator has anyway."""
     split: Literal["train", "valid", "test"] = "train"
     """synthetic, folder: the split all clips belong to. No two splits share a synthetic dyad."""
     splits: Annotated[dict[str, str], UNSET] = dataclasses.field(default_factory=dict)
@@ -185,16 +189,13 @@ def make_plan(options: Options) -> Plan:
 
 
 def _plan_synthetic(options: Options) -> Plan:
-    from lhg_jax.preparation.synthetic_clips import synthetic_jobs
+    from lhg_jax.preparation.synthetic_clips import check_dyads, synthetic_jobs
     from lhg_jax.simulator.dyads import split_seed
 
+    check_dyads(options.listeners, options.takes, options.silence)  # before minutes of recordings
     voices, left_out = _voices(options, options.speech) if options.speech is not None else ([], [])
     origin = f"synthetic, {options.speech.resolve()}" if options.speech is not None else "synthetic"
-    if options.takes < 1 or (options.takes > 1 and options.listeners == "constant"):
-        raise UserError(
-            "--takes: at least 1, and 1 for listeners that keep fixed rules: they all do the same"
-        )
-    shares = options.speech_share, options.listeners, options.takes
+    shares = options.speech_share, options.listeners, options.takes, options.silence
     jobs = synthetic_jobs(options.hours, options.seed, options.split, voices, *shares)
     known, encoder = options.words.asr != "none", options.words.word_encoder
     jobs = [
@@ -211,9 +212,10 @@ def _voices(options: Options, speech: Path) -> tuple[list["Voice"], list["LeftOu
 
     first, last = options.speech_part
     if not (0 <= options.speech_share <= 1 and 0 <= first < last <= 1):
-        raise UserError(
-            "prepare: --speech-share is from 0 to 1, --speech-part two shares, the lower one first"
-        )
+        raise UserError("--speech-share: from 0 to 1; --speech-part: two such shares, the lower one first")
+    speeds = options.speech_speeds
+    if not speeds or not all(0.5 <= speed <= 2 for speed in speeds):
+        raise UserError("--speech-speeds: each from 0.5 to 2")
     listing = read_speech_folder(speech)
     recordings = wanted_recordings(speech, listing, options.clear_licence, options.english_only)
     cache = options.speech_cache or options.out.with_name(f"{options.out.name}.speech")
@@ -224,7 +226,8 @@ def _voices(options: Options, speech: Path) -> tuple[list["Voice"], list["LeftOu
             f"{speech}: none of its {len(voices)} speakers falls into --split {options.split} "
             "(a tenth each go to valid and test, so at least 10 speakers are needed)"
         )
-    return chosen, [*listing.left_out, *unread]
+    heard = [dataclasses.replace(voice, speed=speed) for voice in chosen for speed in speeds]
+    return heard, [*listing.left_out, *unread]
 
 
 def _plan_vico(options: Options, root: Path) -> Plan:

@@ -25,6 +25,7 @@ from lhg_jax.simulator.dyads import (
     synthesise_varied,
 )
 from lhg_jax.simulator.examples import make_example
+from lhg_jax.simulator.speech import SpeechParams
 from lhg_jax.speech.bert import shared_encoder
 from lhg_jax.speech.causal import PrefixEncoder, causal_spec, extract_causal_speech
 from lhg_jax.speech.word_options import WordOptions
@@ -40,6 +41,9 @@ KINDS: dict[tuple[bool, Listeners], str] = {
     (False, "constant"): "synthetic",
 }
 CAUSAL_VERSION = 1  # of the features that hear no future: raised when the same dyad would give others
+
+# A clip in which nobody speaks: of any room, and half of them of none that a microphone notices.
+SILENT = DyadParams(speech=SpeechParams(silent=1.0, noise_db=(-200.0, -45.0)))
 
 # Raised when the same parameters would give other clips, by other rules or features: they are made again.
 RECIPE_VERSION = 2
@@ -58,6 +62,7 @@ class SyntheticJob:
       transcribed: the words are known. For causal features each is read with all before it, which takes long.
       word_encoder: folder of the BERT that reads them; None: the package's own.
       take: which of those who listen to the same speaker.
+      silent: the speaker says nothing.
     """
 
     seed: int
@@ -69,6 +74,7 @@ class SyntheticJob:
     transcribed: bool = True
     word_encoder: Path | None = None
     take: int = 0
+    silent: bool = False
 
     @property
     def uuid(self) -> str:
@@ -84,12 +90,16 @@ class SyntheticJob:
         recipe: tuple[str | int, ...] = ("causal", CAUSAL_VERSION) if self.causal else ()
         recipe += () if self.transcribed else ("no words",)
         recipe += ("take", self.take) if self.take else ()
+        recipe += ("silent",) if self.silent else ()
+        recipe += ("speed", str(self.voice.speed)) if self.voice and self.voice.speed != 1 else ()
         recipe += tuple(map(str, WordOptions(word_encoder=self.word_encoder).stamps()))
         description = (RECIPE_VERSION, self.seed, self.index, DyadParams(), *kind, *recipe)
         return hashlib.sha256(repr(description).encode()).hexdigest()[:24]
 
     def dyad(self) -> Dyad:
         """Simulates the dyad."""
+        if self.silent:
+            return self._silent_dyad()
         if self.voice is not None and self.listeners == "constant":
             return synthesise_human_rules(self.voice.load(), self.seed, self.index)
         if self.voice is not None:
@@ -97,6 +107,11 @@ class SyntheticJob:
         if self.listeners == "varied":
             return synthesise_varied(self.seed, self.index, self.take)
         return synthesise(self.seed, self.index)
+
+    def _silent_dyad(self) -> Dyad:
+        if self.listeners == "varied":
+            return synthesise_varied(self.seed, self.index, self.take, SILENT)
+        return synthesise(self.seed, self.index, SILENT)
 
     def make(self) -> tuple[Example, ClipInfo]:
         """Simulates the dyad and extracts what a model sees of it."""
@@ -127,6 +142,16 @@ def make_causal_example(dyad: Dyad, encoder: PrefixEncoder) -> Example:
     return assemble(speech, relative_to_anchor(dyad.speaker), dyad.listener, dyad.style.vector())
 
 
+def check_dyads(listeners: Listeners, takes: int, silence: float) -> None:
+    """Raises `UserError` for takes below 1, more of listeners that all do the same, and no share."""
+    if takes < 1 or (takes > 1 and listeners == "constant"):
+        raise UserError(
+            "--takes: at least 1, and no more for listeners with fixed rules, who all do the same"
+        )
+    if not 0 <= silence <= 1:
+        raise UserError(f"--silence {silence:g}: a share, from 0 to 1")
+
+
 def synthetic_jobs(
     hours: float,
     seed: int,
@@ -135,6 +160,7 @@ def synthetic_jobs(
     speech_share: float = 0.0,
     listeners: Listeners = "varied",
     takes: int = 1,
+    silence: float = 0.0,
 ) -> list[SyntheticJob]:
     """The dyads that make up `hours` of a split of the set `seed`.
 
@@ -146,22 +172,21 @@ def synthetic_jobs(
       speech_share: of the dyads that have one of these people, in [0, 1]; the others have synthetic voices.
       listeners: see `SyntheticJob`.
       takes: dyads with the same speaker, each with another listener.
+      silence: share of the dyads in which nobody speaks, in [0, 1]; they have no voice.
 
-    Raises `UserError` for takes below 1, and for more than 1 of listeners that all do the same.
+    Raises `UserError` as `check_dyads`.
     """
-    if takes < 1 or (takes > 1 and listeners == "constant"):
-        raise UserError(
-            "--takes: at least 1, and no more for listeners with fixed rules, who all do the same"
-        )
+    check_dyads(listeners, takes, silence)
     number = split_seed(seed, split)
     rng = np.random.default_rng(np.random.SeedSequence([number, 2]))
     count = dyads_for_hours(hours / takes)
     human = rng.random(count) < speech_share if voices else np.zeros(count, bool)
     weights = np.array([len(voice.files) for voice in voices], float) ** 0.5
     chosen = rng.choice(len(voices), count, p=weights / weights.sum()) if voices else np.zeros(count, int)
-    heard = [voices[chosen[index]] if human[index] else None for index in range(count)]
+    silent = rng.random(count) < silence
+    heard = [voices[chosen[i]] if human[i] and not silent[i] else None for i in range(count)]
     return [
-        SyntheticJob(number, index, split, heard[index], listeners, take=take)
+        SyntheticJob(number, index, split, heard[index], listeners, take=take, silent=bool(silent[index]))
         for index in range(count)
         for take in range(takes)
     ]

@@ -15,7 +15,7 @@ from lhg_jax.media.audio import SAMPLE_RATE, read_audio
 from lhg_jax.preparation.clip_files import LeftOut
 from lhg_jax.preparation.speech_folder import Recording, shared_out
 from lhg_jax.preparation.word_alignment import align
-from lhg_jax.simulator.human_voice import VoiceRecording, analyse
+from lhg_jax.simulator.human_voice import VoiceRecording, analyse, at_speed
 from lhg_jax.simulator.speech import SpokenPhrase
 from lhg_jax.speech.words import Word
 from lhg_jax.util.atomic import replacing
@@ -31,14 +31,15 @@ SHARES = {"test": 0.1, "valid": 0.1}
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """A speaker and the files (of `prepare_voices`) of the recordings."""
+    """A speaker and the files (of `prepare_voices`) of the recordings, and how fast they are played."""
 
     speaker: str
     files: tuple[Path, ...]
+    speed: float = 1.0
 
     def load(self) -> list[VoiceRecording]:
         """All recordings, in order."""
-        return [load_recording(path) for path in self.files]
+        return [at_speed(load_recording(path), self.speed) for path in self.files]
 
 
 def prepare_voices(

@@ -1,9 +1,11 @@
 """What the simulator needs to know of a human recording: sound, pitch, words, where it is voiced and loud."""
 
 import dataclasses
+from fractions import Fraction
 
 import numpy as np
 import scipy.ndimage
+import scipy.signal
 from jaxtyping import Bool, Float
 
 from lhg_jax.simulator.pitch import PITCH_RATE
@@ -56,6 +58,32 @@ def analyse(wave: Float[np.ndarray, "samples"], words: tuple[Word, ...]) -> Voic
     scaled = np.clip(wave * np.float32(gain), -1, 1)
     return VoiceRecording(
         scaled, human_pitch(wave, len(speaking)), speaking, words, phrases_of(speaking, words)
+    )
+
+
+def at_speed(recording: VoiceRecording, speed: float) -> VoiceRecording:
+    """The recording played at `speed` times its own: another voice, higher where faster.
+
+    What speech recognition does to hear more voices than it has (Ko et al. 2015, speed perturbation).
+    """
+    if speed == 1:
+        return recording
+    ratio = Fraction(speed).limit_denominator(100)
+    wave = scipy.signal.resample_poly(recording.wave, ratio.denominator, ratio.numerator)
+    steps = len(wave) * PITCH_RATE // SAMPLE_RATE
+    rows = np.minimum((np.arange(steps) * speed).astype(int), len(recording.f0) - 1)
+    return VoiceRecording(
+        wave=np.clip(wave, -1, 1).astype(np.float32),
+        f0=recording.f0[rows] * speed,
+        speaking=recording.speaking[rows],
+        words=tuple(
+            dataclasses.replace(word, start_s=word.start_s / speed, end_s=word.end_s / speed)
+            for word in recording.words
+        ),
+        phrases=tuple(
+            dataclasses.replace(phrase, start_s=phrase.start_s / speed, end_s=phrase.end_s / speed)
+            for phrase in recording.phrases
+        ),
     )
 
 

@@ -13,7 +13,6 @@ from lhg_jax.data.records import open_source
 from lhg_jax.media.audio import write_audio
 from lhg_jax.preparation import synthetic_clips
 from lhg_jax.preparation.speech_folder import read_speech_folder, shared_out
-from lhg_jax.preparation.synthetic_clips import synthetic_jobs
 from lhg_jax.preparation.voices import Voice, load_recording, save_recording, voices_of_split
 from lhg_jax.preparation.word_alignment import align
 from lhg_jax.simulator import sentiment
@@ -24,7 +23,14 @@ from lhg_jax.simulator.dyads import (
     synthesise_human_rules,
 )
 from lhg_jax.simulator.grammar import Phrase
-from lhg_jax.simulator.human_voice import VoiceRecording, analyse, find_speech, human_pitch, phrases_of
+from lhg_jax.simulator.human_voice import (
+    VoiceRecording,
+    analyse,
+    at_speed,
+    find_speech,
+    human_pitch,
+    phrases_of,
+)
 from lhg_jax.simulator.passages import passage
 from lhg_jax.simulator.pitch import PITCH_RATE
 from lhg_jax.simulator.rule_scores import probe
@@ -258,30 +264,20 @@ def test_rules_another_time_differ_by_noise_and_random_blinks(recordings):
     )
 
 
-def test_share_of_recorded_voices(tmp_path):
-    voices = [Voice("ann", (tmp_path / "a.npz",)), Voice("bob", (tmp_path / "b.npz",))]
-    jobs = synthetic_jobs(2.0, 1, "train", voices, 0.25)
-    share = sum(job.voice is not None for job in jobs) / len(jobs)
-    assert 0.18 < share < 0.32 and len({job.uuid for job in jobs}) == len({job.key for job in jobs}) == len(
-        jobs
-    )
-    assert not any(job.voice for job in synthetic_jobs(0.1, 1, "train"))
-    rules = synthetic_jobs(2.0, 1, "train", voices, 0.25, "constant")
-    assert [job.voice for job in rules] == [job.voice for job in jobs]
-    assert {job.uuid.partition("-")[0] for job in rules} == {"rules", "synthetic"}
-    assert not {job.key for job in rules} & {job.key for job in jobs}
-
-
-def test_takes_share_their_speaker(tmp_path):
-    voices = [Voice("ann", (tmp_path / "a.npz",)), Voice("bob", (tmp_path / "b.npz",))]
-    once, thrice = (synthetic_jobs(1.5, 1, "train", voices, 0.5, takes=takes) for takes in (1, 3))
-    assert len(thrice) == pytest.approx(len(once), abs=3)
-    assert all(a.voice == b.voice for a, b in zip(thrice[::3], thrice[2::3], strict=True))
-    assert {job.voice for job in thrice} == {None, *voices}
-    assert len({job.uuid for job in thrice}) == len({job.key for job in thrice}) == len(thrice)
-    for listeners, takes in (("varied", 0), ("constant", 2)):
-        with pytest.raises(UserError, match="--takes"):
-            synthetic_jobs(0.1, 1, "train", listeners=listeners, takes=takes)
+@pytest.mark.parametrize("speed", [0.9, 1.1])
+def test_a_recording_at_another_speed_is_another_voice(recordings, speed):
+    before, after = recordings[0], at_speed(recordings[0], speed)
+    assert len(after.wave) == pytest.approx(len(before.wave) / speed, abs=2)
+    assert len(after.f0) == len(after.speaking) == len(after.wave) * PITCH_RATE // SAMPLE_RATE
+    heard = analyse(after.wave, after.words)  # what anybody would hear in it
+    voiced = np.median(after.f0[after.f0 > 0])
+    assert voiced == pytest.approx(110 * speed, rel=0.02)
+    assert np.median(heard.f0[heard.f0 > 0]) == pytest.approx(voiced, rel=0.02)
+    assert np.mean(heard.speaking != after.speaking) < 0.02
+    for name in ("words", "phrases"):
+        times = [[(x.start_s, x.end_s) for x in getattr(r, name)] for r in (before, after)]
+        np.testing.assert_allclose(np.array(times[0]) / speed, times[1], rtol=1e-9)
+    assert at_speed(before, 1.0) is before
 
 
 def test_preparing_from_a_folder(tmp_path, monkeypatch, capsys):
