@@ -76,6 +76,7 @@ def plot_lengths(figure: Any, data: DataSet) -> None:
         label=[f"{name} ({len(s)})" for name, s in zip(data.splits, seconds, strict=True)],
     )
     axes.set(xlabel="length of a clip, seconds", ylabel="number of clips", title=f"{data.name}: lengths")
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.legend(title="split (clips)")
 
 
@@ -103,7 +104,7 @@ def _draw(axes: Any, panel: Panel, data: DataSet, who: str) -> None:
     axes.axhline(0, color="0.8", lw=0.8, zorder=0)
     if panel.names:
         axes.set_xticks(places, panel.names)
-        axes.margins(x=0.25)
+        axes.set_xlim(-0.75, len(places) - 0.25)
     if who == "speaker":
         axes.set_title(
             panel.title if panel.names else f"{panel.title}: expression, by number of the coefficient"

@@ -42,7 +42,7 @@ class Display:
     def compiled(self, seconds: float) -> None:
         """The first step was compiled (or found in the cache) and sent off."""
         self._start = self._last = time.monotonic()
-        self._say(f"compiled in {duration(seconds)}")
+        self._say(f"step ready in {duration(seconds)}")
 
     def stepped(self, step: int) -> None:
         """`step` steps are done."""
@@ -96,7 +96,7 @@ def say_header(setup: TrainingSetup, state: TrainState, workdir: Path) -> None:
     ):
         say(line)
     if step < config.train.steps:
-        say("compiling the step (once: later starts find it in the cache)")
+        say("compiling the step, or reading it from the cache")
 
 
 def say_end(

@@ -69,3 +69,10 @@ def test_clips_of_one_length_have_an_axis():
     plots.plot_lengths(figure, data_set(LANDMARK, ("train",), (300, 300)))
     low, high = figure.axes[0].get_xlim()
     assert low < 10 < high and high - low < 1
+
+
+def test_clips_are_counted_in_whole_numbers():
+    figure = Figure(layout="constrained")
+    plots.plot_lengths(figure, data_set(LANDMARK, ("train",), (250, 300)))
+    ticks = figure.axes[0].get_yticks()
+    np.testing.assert_array_equal(ticks, np.round(ticks))

@@ -157,8 +157,8 @@ def test_a_log_says_what_runs_and_how_far_it_is(folder, tmp_path, monkeypatch, c
     assert re.fullmatch(r"ViCoListener with [\d,]+ parameters; batches of 8 x 6 frames", lines[1])
     assert lines[2] == f"3 clips (0.00 h) of {folder}; 3 held out"
     assert lines[3] == f"{tmp_path}: starts, for 3 steps"
-    assert lines[4] == "compiling the step (once: later starts find it in the cache)"
-    assert re.fullmatch(r"compiled in \d+ (s|min)", lines[5])
+    assert lines[4] == "compiling the step, or reading it from the cache"
+    assert re.fullmatch(r"step ready in \d+ (s|min)", lines[5])
     assert re.fullmatch(r"step 1/3: loss [\d.]+, [\d.]+ clips/s, \d+ s left", lines[6])
     assert re.fullmatch(r"step 3/3: held-out clips: L_dec [\d.]+, exp_l1 .*", lines[9])
     assert lines[10].startswith("finished at step 3: ") and "compile " in lines[10]
