@@ -15,7 +15,7 @@ Frames = UInt8[np.ndarray, "frames height width 3"]
 Image = UInt8[np.ndarray, "_ _ 3"]
 Values = Float[np.ndarray, "frames coeff"]
 
-MOMENTS = 5
+MOMENTS, HEAD_MOMENTS = 5, 2
 APART_S = 0.4  # least time between two moments: a nod's strokes are closer
 
 
@@ -39,16 +39,18 @@ def draw_frames(video: Path, predicted: Values, target: Values, space: Coefficie
 
 
 def moments(values: Values) -> list[int]:
-    """Frames in which the motion is farthest from how it begins, in order of time, some way apart."""
+    """Frames of a `landmark` motion that are farthest from how it begins, in order of time, some way apart.
+
+    `HEAD_MOMENTS` of them by the head's turns alone: a face has 64 numbers, and a nod would be lost among them.
+    """
     change = np.abs(values - values[:1])
-    spread = np.maximum(values.std(axis=0), 1e-6)
-    distance = (change / spread).mean(axis=1)
+    turns = change[:, LANDMARK.slice("angle")].max(axis=1)
+    face = (change / np.maximum(values.std(axis=0), 1e-6))[:, LANDMARK.slice("exp")].mean(axis=1)
     chosen: list[int] = []
-    for frame in np.argsort(-distance, kind="stable"):
-        if all(abs(frame - other) >= APART_S * FRAME_RATE for other in chosen):
-            chosen.append(int(frame))
-        if len(chosen) == MOMENTS:
-            break
+    for distance, count in ((turns, HEAD_MOMENTS), (face, MOMENTS)):
+        for frame in np.argsort(-distance, kind="stable"):
+            if len(chosen) < count and all(abs(frame - other) >= APART_S * FRAME_RATE for other in chosen):
+                chosen.append(int(frame))
     return sorted(chosen)
 
 

@@ -109,7 +109,7 @@ def curves(predicted: Values, target: Values, space: CoefficientSpace, title: st
 
 def panels(rows: dict[str, np.ndarray]) -> list[tuple[str, float]]:
     """Name of each row, and the least half height of its panel in the row's unit."""
-    least = {"°": LEAST_DEG, "1": LEAST_ACTION}
+    least = {"°": LEAST_DEG, "share": LEAST_ACTION}
     return [(name, least.get(name.rpartition(", ")[2], LEAST_EXP)) for name in rows]
 
 
@@ -121,6 +121,6 @@ def shown(values: Values, space: CoefficientSpace) -> dict[str, np.ndarray]:
         from lhg_jax.simulator.rule_scores import controls
 
         actions = controls(Motion(space, values))
-        return rows | {f"{name}, 1": actions[name] for name in ("smile", "blink")}
+        return rows | {f"{name}, share": actions[name] for name in ("smile", "blink")}
     exp = values[:, space.slice("exp")]
     return rows | {f"expression {i}": exp[:, i] for i in range(3)}

@@ -96,8 +96,8 @@ def test_curves_have_the_names_that_people_use():
     motion[5, LANDMARK.slice("exp")] = action("smile")
     motion[7, LANDMARK.slice("angle")] = np.deg2rad([10.0, 0.0, 0.0])
     rows = shown(motion, LANDMARK)
-    assert list(rows) == ["pitch, °", "yaw, °", "roll, °", "smile, 1", "blink, 1"]
-    assert rows["pitch, °"][7] == pytest.approx(10) and rows["smile, 1"][5] == pytest.approx(1, abs=0.01)
+    assert list(rows) == ["pitch, °", "yaw, °", "roll, °", "smile, share", "blink, share"]
+    assert rows["pitch, °"][7] == pytest.approx(10) and rows["smile, share"][5] == pytest.approx(1, abs=0.01)
     assert dict(panels(rows))["pitch, °"] == LEAST_DEG
     assert "expression 0" in shown(np.zeros((20, TDDFA.size), np.float32), TDDFA)
     a, b = motions()
@@ -110,6 +110,8 @@ def test_the_sheet_shows_the_largest_excursions():
     motion[22, 65] = 0.9  # too near to the first
     frames = sample_clips.moments(motion)
     assert {20, 60} <= set(frames) and 22 not in frames and frames == sorted(frames)
+    motion[40:80, :64] = np.random.default_rng(1).normal(size=(40, 64))  # a lively face hides no nod
+    assert {20, 60} <= set(sample_clips.moments(motion))
     true = np.random.default_rng(0).integers(0, 255, (90, 8, 10, 3), dtype=np.uint8)
     pictures = sample_clips.sheet(true, true, [20, 60])
     assert pictures.shape == (2 * (8 + 16), 30, 3)
