@@ -41,7 +41,7 @@ def draw_frames(video: Path, predicted: Values, target: Values, space: Coefficie
 def moments(values: Values) -> list[int]:
     """Frames of a `landmark` motion that are farthest from how it begins, in order of time, some way apart.
 
-    `HEAD_MOMENTS` of them by the head's turns alone: a face has 64 numbers, and a nod would be lost among them.
+    `HEAD_MOMENTS` of them by the head's turns alone: among the 64 numbers of a face a nod would be lost.
     """
     change = np.abs(values - values[:1])
     turns = change[:, LANDMARK.slice("angle")].max(axis=1)

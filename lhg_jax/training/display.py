@@ -81,7 +81,8 @@ def say_header(setup: TrainingSetup, state: TrainState, workdir: Path) -> None:
     config, device = setup.config, jax.devices()[0]
     machines = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    clips = f"{len(setup.source)} clips ({setup.source.metadata.hours:.2f} h) of {config.data.train}"
+    length = duration(3600 * setup.source.metadata.hours)
+    clips = f"{len(setup.source)} clips ({length}) of {config.data.train}"
     held_out = f"{len(setup.held_out)} held out" if setup.held_out else "none held out"
     step = int(state.step)
     where = f"continues at step {step} of" if step else "starts, for"
@@ -109,7 +110,8 @@ def say_end(
         if name != "all_s"
     )
     scores = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.items())
-    line = f"{end} at step {int(state.step)}: {rate:.1f} clips/s ({shares}), {int(state.skipped)} skipped"
+    work = f"{rate:.1f} clips/s ({shares}), {int(state.skipped)} skipped"
+    line = f"{end} at step {int(state.step)}: {work if shares else 'nothing was left to do'}"
     say("; ".join(filter(None, [line, scores])))
 
 

@@ -34,6 +34,7 @@ from lhg_jax.training.step import update
 from lhg_jax.training.trunk_features import TrunkFeatures, fingerprint, trunk_features
 from lhg_jax.training.visualise import DrawFrames
 from lhg_jax.util.errors import UserError
+from lhg_jax.util.progress import duration
 
 
 def train_head(config: TrainConfig, workdir: Path, draw_frames: DrawFrames | None = None) -> Summary:
@@ -148,7 +149,7 @@ class HeadFile:
 
     def __init__(self, workdir: Path, run: HeadRun, trunk_file: Path, source: RecordSource):
         self._path, self._run = workdir / NAME, run
-        self._clips = f"{len(source)} clips ({source.metadata.hours:.1f} h)"
+        self._clips = f"{len(source)} clips ({duration(3600 * source.metadata.hours)})"
         self._trunk_file = trunk_file
 
     def write(self, state: TrainState) -> None:

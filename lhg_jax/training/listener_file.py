@@ -12,6 +12,7 @@ from lhg_jax.data.records import RecordSource
 from lhg_jax.listener_checkpoint import ListenerModel, save_listener
 from lhg_jax.training.sharding import on_host
 from lhg_jax.training.state import TrainState
+from lhg_jax.util.progress import duration
 
 NAME = "listener.safetensors"
 
@@ -25,7 +26,7 @@ class ListenerFile:
         """`source` is what the run trains on."""
         self._path, self._model, self._mesh = workdir / NAME, model, mesh
         self._features, self._inference = source.features, InferenceSpec.for_crop(config.data.crop_frames)
-        self._clips = f"{len(source)} clips ({source.metadata.hours:.1f} h)"
+        self._clips = f"{len(source)} clips ({duration(3600 * source.metadata.hours)})"
         self._settings = to_json(config)
 
     def write(self, state: TrainState) -> None:

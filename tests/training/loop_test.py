@@ -75,12 +75,15 @@ def test_stopped_and_resumed_run_equals_an_uninterrupted_one(folder, tmp_path, m
     assert resumed.evaluation == whole.evaluation
 
 
-def test_finished_run_is_left_alone(folder, tmp_path):
+def test_finished_run_is_left_alone(folder, tmp_path, capsys):
     config = make_config(folder, steps=2)
     first = loop.train(config, tmp_path)
     before = (tmp_path / "metrics.jsonl").read_text()
     again = loop.train(config, tmp_path)
     assert again.finished
+    capsys.readouterr()
+    loop.report(again, tmp_path)
+    assert capsys.readouterr().err.startswith("finished at step 2: nothing was left to do\n")
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(again.state), jax.device_get(first.state))
     assert (tmp_path / "metrics.jsonl").read_text() == before
 
@@ -111,7 +114,7 @@ def test_run_leaves_its_listener(folder, tmp_path):
     trained = load_listener(tmp_path / "listener.safetensors")
     assert (trained.model.config, trained.space, trained.word_size) == (config.model, LANDMARK, WORD_SIZE)
     _, notes = load_weights(tmp_path / "listener.safetensors")
-    assert len(scores) == 2 and notes["training"] == f"{scores[max(scores)]} steps on 3 clips (0.0 h)"
+    assert len(scores) == 2 and notes["training"] == f"{scores[max(scores)]} steps on 3 clips (1 s)"
     assert json.loads(notes["settings"])["train"]["steps"] == 4
     newest = jax.device_get(summary.state.eval_variables)
     equal = jax.tree.map(np.array_equal, trained.variables, newest)
@@ -155,7 +158,7 @@ def test_a_log_says_what_runs_and_how_far_it_is(folder, tmp_path, monkeypatch, c
     lines = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"lhg_jax \S+, JAX \S+, 8 x cpu", lines[0])
     assert re.fullmatch(r"ViCoListener with [\d,]+ parameters; batches of 8 x 6 frames", lines[1])
-    assert lines[2] == f"3 clips (0.00 h) of {folder}; 3 held out"
+    assert lines[2] == f"3 clips (1 s) of {folder}; 3 held out"
     assert lines[3] == f"{tmp_path}: starts, for 3 steps"
     assert lines[4] == "compiling the step, or reading it from the cache"
     assert re.fullmatch(r"step ready in \d+ (s|min)", lines[5])
