@@ -128,16 +128,27 @@ def fit_clip(
     """Motion values, frame by frame, and the anchor of a clip's landmarks (pixels).
 
     `detected_turn` is the part of each angle that the landmarks show; where it is not 1, the projection of
-    the values turns farther than the landmarks.
+    the values turns farther than the landmarks, in the same place.
     """
     identity = clip_identity(landmarks)
-    shape = TEMPLATE + identity
-    pose = model_fitting.fit_pose(landmarks, shape, known_person=True)
-    exp = model_fitting.fit_expression(landmarks, pose, shape)
+    pose, exp = fit_frames(landmarks, identity, detected_turn)
     origin_xy, log_scale = np.median(pose.shift, axis=0), np.median(pose.log_scale)
     anchor = FaceAnchor(origin_xy, float(np.exp(log_scale)), identity)
     trans = np.column_stack([(pose.shift - origin_xy) / anchor.scale, pose.log_scale - log_scale])
-    return np.concatenate([exp, pose.angle / detected_turn, trans], axis=1), anchor
+    return np.concatenate([exp, pose.angle, trans], axis=1), anchor
+
+
+def fit_frames(
+    landmarks: Float[np.ndarray, "frames 68 2"],
+    identity: Float[np.ndarray, "68 3"],
+    detected_turn: Float[np.ndarray, "3"] = DETECTED_TURN,
+) -> tuple[model_fitting.Pose, Float[np.ndarray, "frames 64"]]:
+    """Poses and expressions, frame by frame, of a person whose neutral face is known."""
+    shape = TEMPLATE + identity
+    seen = model_fitting.fit_pose(landmarks, shape, known_person=True)
+    exp = model_fitting.fit_expression(landmarks, seen, shape)
+    moved = shape + np.tensordot(exp, face_model.modes(), axes=1)
+    return model_fitting.turned_in_place(seen, seen.angle / detected_turn, moved), exp
 
 
 def clip_identity(landmarks: Float[np.ndarray, "frames 68 2"]) -> Float[np.ndarray, "68 3"]:

@@ -3,11 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.face_model import TEMPLATE, FaceAnchor
-from lhg_jax.faces import alignment, detection, model_fitting
+from lhg_jax.face_model import FaceAnchor
+from lhg_jax.faces import alignment, detection
 from lhg_jax.faces.detection import Box, Image
 from lhg_jax.faces.face_tracking import largest
-from lhg_jax.faces.landmark import DETECTED_TURN, fit_clip, fit_portrait
+from lhg_jax.faces.landmark import fit_clip, fit_frames, fit_portrait
 from lhg_jax.motion import FRAME_RATE, LANDMARK
 from lhg_jax.moving_anchor import BEGIN_FRAMES, MovingAnchor
 
@@ -87,9 +87,7 @@ class LiveFace:
 
 def fit_frame(landmarks: Float[np.ndarray, "68 2"], person: FaceAnchor) -> Float[np.ndarray, "70"]:
     """Motion values of one picture of a person whose neutral face and place are known."""
-    shape = TEMPLATE + person.identity
-    pose = model_fitting.fit_pose(landmarks[None], shape, known_person=True)
-    exp = model_fitting.fit_expression(landmarks[None], pose, shape)
+    pose, exp = fit_frames(landmarks[None], person.identity)
     place = (pose.shift - person.origin_xy) / person.scale
     size = pose.log_scale[:, None] - np.log(person.scale)
-    return np.concatenate([exp, pose.angle / DETECTED_TURN, place, size], axis=1)[0]
+    return np.concatenate([exp, pose.angle, place, size], axis=1)[0]

@@ -68,6 +68,14 @@ def test_turns_that_the_detector_understates_are_undone(rng):
     np.testing.assert_allclose(undone[:, ANGLE] * DETECTED_TURN, shown[:, ANGLE], atol=1e-9)
 
 
+def test_undone_turns_leave_the_face_where_it_is(rng):
+    values = random_values(rng, 50, 14.0, expression=0.3)
+    landmarks = face_model.project(person(), values)
+    got, anchor = fit_clip(landmarks, DETECTED_TURN)
+    off = (face_model.project(anchor, got) - landmarks)[:, 17:]
+    assert np.abs(off.mean(1)).max() < 0.02 * SCALE
+
+
 def test_pose_and_expression_survive_each_other_and_noise(rng):
     values = random_values(rng, 300, 22.0)
     landmarks = face_model.project(person(), values) + rng.normal(size=(300, 68, 2)) * 0.5

@@ -114,3 +114,12 @@ def test_an_uncertain_portrait_stays_one_sheet(monkeypatch):
     (frame,) = renderer.render(values[None])
     beside = np.s_[80:100, 70:80]
     assert np.abs(frame[beside].astype(int) - portrait[beside]).mean() > 2  # the wall bends with the head
+
+
+@pytest.mark.parametrize("shift", [(1.1, 0.9), (-1.2, 0.6), (-0.9, -0.9), (0.0, 1.4)])
+def test_a_head_arrives_where_a_far_shift_takes_it(wall, shift):
+    _, _, fit, renderer = wall
+    row = fit.values.copy()
+    row[67:69] = shift
+    got = renderer.warp.displacement_at(fit.landmarks[27:36], row)
+    np.testing.assert_allclose(got, np.tile(np.array(shift) * SCALE, (9, 1)), atol=0.05 * SCALE)

@@ -15,7 +15,8 @@ u:
   head      w(u) in [0, 1]: 1 on the head, falling smoothly to 0 with the distance d from the head's outline:
             over a neck length below the jaw, over a length of air or hair elsewhere. What is near the head
             follows it, so nothing tears; background far away does not move at all.
-  body      b(u) in [0, 1]: 1 below the neck, falling to 0 around; the part that big shifts drag along.
+  body      b(u) in [0, 1]: 1 below the neck and falling to 0 around, of a person cut out also above; the part
+            that big shifts drag along.
   spread    I(u) [68]: thin-plate influence of a landmark's displacement on u, 0 outside the face.
 """
 
@@ -32,9 +33,6 @@ from lhg_jax.render.smoothstep import smoothstep
 # above the pupils, head breadth 150 mm; 62 mm a unit; hair adds about 12 mm).
 SKULL_CENTRE = np.array([0.0, -0.62, 0.1])
 SKULL_AXES = np.array([1.28, 1.70, 1.72])
-# How far outside the skull all goes with the head, and over what distance from there it stops following. The
-# background of a sheet must not tear; of a person cut out, only hair is there.
-SHEET_AIR, HAIR = (0.3, 1.9), (0.3, 2.2)
 NECK = 1.5  # from the jaw to where the shoulders stand still
 SKIN = 0.55  # outside the landmarks' hull, over which expression fades
 SLOPE, FLAT_SLOPE = 2.3, 0.95  # of the depth
@@ -44,6 +42,25 @@ OUTLINE = [0, 1, 2, 3, 4, 12, 13, 14, 15, 16]
 OUTLINE_DEPTH = -1.3
 JAW_RELIEF, EAR_RELIEF, SKULL_RELIEF = 0.15, 0.6, 0.5
 _BROW_TOP = -0.95  # head's y above which the ellipsoid, not the landmarks, gives the depth
+
+
+@dataclasses.dataclass(frozen=True)
+class Around:
+    """What is around a head and how it follows.
+
+    Attributes:
+      air: how far outside the skull all goes with the head, and over what distance from there it stops.
+      body_from: y from the chin at which the body begins to take over.
+    """
+
+    air: tuple[float, float]
+    body_from: float
+
+
+WALL = Around(air=(0.3, 1.9), body_from=0.0)  # a sheet's background must not tear
+# Of a person cut out, only hair and neck are there: all that does not go with the head goes with the body, so
+# that between them nothing folds when both move by more than a neck's length.
+PERSON = Around(air=(0.3, 2.2), body_from=-8.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +78,7 @@ def build_head_field(
     grid: Float[np.ndarray, "rows columns 2"],
     shape: Float[np.ndarray, "68 3"],
     rotation: Float[np.ndarray, "3 3"],
-    air: tuple[float, float] = SHEET_AIR,
+    around: Around = WALL,
 ) -> HeadField:
     """Fields for a head.
 
@@ -69,7 +86,7 @@ def build_head_field(
       grid: the grid points minus the head's centre, in interocular distances of the portrait.
       shape: the landmarks in the head's axes (template + identity + expression of the portrait).
       rotation: the portrait's pose.
-      air: `SHEET_AIR` or `HAIR`.
+      around: `WALL` or `PERSON`.
     """
     landmarks = shape @ rotation.T
     skull = _skull(shape) @ rotation.T
@@ -80,7 +97,7 @@ def build_head_field(
     upright = _depth(grid, outline, skull, rotation, EAR_RELIEF, SKULL_RELIEF)
     depths = [(surface, SLOPE), (upright, SLOPE), (surface, FLAT_SLOPE)]
     bounded = [_bound_slope(depth, step, slope) for depth, slope in depths]
-    head, body = _weights(grid, landmarks, skull, rotation, air)
+    head, body = _weights(grid, landmarks, skull, rotation, around)
     return HeadField(grid, np.stack(bounded), head, body, _spread(grid, landmarks))
 
 
@@ -157,7 +174,7 @@ def _weights(
     landmarks: Float[np.ndarray, "68 3"],
     skull: Float[np.ndarray, "points 3"],
     rotation: Float[np.ndarray, "3 3"],
-    air: tuple[float, float],
+    around: Around,
 ) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "rows columns"]]:
     """(w, b) of the module docstring."""
     outline = np.concatenate([landmarks[:, :2], skull[:, :2][(skull @ rotation)[:, 1] < 0.1]])
@@ -167,11 +184,12 @@ def _weights(
     across = grid @ np.array([down[1], -down[0]])
     chin = (landmarks[8, :2]) @ down
     under_jaw = smoothstep((below - 0.35 * chin) / (0.65 * chin))
-    start = air[0] + (0.05 - air[0]) * under_jaw
-    length = air[1] + (NECK - air[1]) * under_jaw
+    start = around.air[0] + (0.05 - around.air[0]) * under_jaw
+    length = around.air[1] + (NECK - around.air[1]) * under_jaw
     head = 1.0 - smoothstep((distance - start) / length)
-    wide = 1.0 - smoothstep((np.abs(across) - 2.2) / 2.5)
-    body = smoothstep((below - chin) / NECK) * (1.0 - smoothstep((below - chin - NECK) / 4.0)) * wide
+    wide = 1.0 - smoothstep((np.abs(across) - 2.2) / 3.0)
+    begins = smoothstep((below - chin - around.body_from) / NECK)
+    body = begins * (1.0 - smoothstep((below - chin - NECK) / 4.0)) * wide
     return head, body
 
 

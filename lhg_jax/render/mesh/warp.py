@@ -27,7 +27,7 @@ from lhg_jax.face_model import FaceAnchor, head_shape, rotation
 from lhg_jax.motion import LANDMARK
 from lhg_jax.render.mesh import grid
 from lhg_jax.render.mesh.eyes_and_mouth import portrait_displacement, shared_displacement
-from lhg_jax.render.mesh.head import HAIR, SHEET_AIR, HeadField, build_head_field
+from lhg_jax.render.mesh.head import PERSON, WALL, Around, HeadField, build_head_field
 from lhg_jax.render.smoothstep import smoothstep
 
 # Lengths are distances between the eyes (62 mm) unless they say otherwise.
@@ -47,11 +47,11 @@ class Limits:
 
     shift: tuple[float, float]
     zoom: tuple[float, float]
-    air: tuple[float, float]
+    around: Around
 
 
-LAYERS = Limits(shift=(1.0, 1.3), zoom=(0.25, 0.4), air=HAIR)
-SHEET = Limits(shift=(0.45, 0.65), zoom=(0.15, 0.25), air=SHEET_AIR)  # the background must not tear
+LAYERS = Limits(shift=(1.5, 2.0), zoom=(0.25, 0.4), around=PERSON)
+SHEET = Limits(shift=(0.45, 0.65), zoom=(0.15, 0.25), around=WALL)  # the background must not tear
 
 
 @runtime_checkable
@@ -171,7 +171,7 @@ class HeadWarp:
         points = np.stack(np.meshgrid(x, y), -1)
         places = (points - head.centre) / head.scale
         self._corner = np.array([columns.start, rows.start])
-        self._basis = _basis(build_head_field(places, head.shape, head.pose, limits.air))
+        self._basis = _basis(build_head_field(places, head.shape, head.pose, limits.around))
         self.shape = points.shape[:2]
         room = np.stack([points, [width - 1, height - 1] - points], -1)
         room[..., free_sides] = np.inf
