@@ -123,3 +123,13 @@ def test_a_head_arrives_where_a_far_shift_takes_it(wall, shift):
     row[67:69] = shift
     got = renderer.warp.displacement_at(fit.landmarks[27:36], row)
     np.testing.assert_allclose(got, np.tile(np.array(shift) * SCALE, (9, 1)), atol=0.05 * SCALE)
+
+
+def test_what_stands_on_a_shoulder_far_from_the_head_is_background():
+    portrait, person, fit = person_before_a_wall(size=(240, 260))
+    shelf = np.s_[60:150, 130:176]  # like the cloth, from beside the head to 3.3 distances from the midline
+    portrait[shelf] = np.random.default_rng(1).normal([120, 40, 40], 3, (90, 46, 3)).astype(np.uint8)
+    found = separate(portrait, fit.landmarks)
+    assert found is not None
+    assert (found.matte[75:110, 158:175] == 0).mean() > 0.95
+    assert (found.matte[:108] > 128)[person[:108]].mean() > 0.95

@@ -20,6 +20,7 @@ BROW = 0.8  # of the way up to the brow: its lower edge
 CREASE = 0.07  # above the edge, from where on brow, spectacles and shadow are looked for
 DARK = 0.75  # of the lid's brightness, below which they are
 LASHES, LASH_WIDTH = 0.6, (0.02, 0.035)  # opacity of the line of lashes; its width half open and shut
+WIDENS, NEAR = 0.3, 0.12  # eyeball and lashes lie so close to the gap: part of it, and distance
 SHADOW, SHADOW_WIDTH = 0.35, 0.025  # of the lid on the eyeball
 GAZE_LIMIT = 0.06  # of the iris, each way: a third of its own width
 STRAIGHT = np.zeros(2)
@@ -61,6 +62,10 @@ class Eye:
         self._bare = self._without_brow()
         self._brow = opening.image - self._bare  # added to the skin that moves under it
         self._ends = smoothstep(opening.along / 0.2) * smoothstep((1 - opening.along) / 0.2)
+        margin = WIDENS * opening.gap + NEAR * unit
+        near = (opening.b > opening.upper - margin) & (opening.b < opening.lower + margin) & opening.inside
+        found = np.flatnonzero(near.any(axis=1))
+        self._rows = slice(found[0], found[-1] + 1) if len(found) else slice(0, 0)  # that show more than skin
 
     def _without_brow(self) -> Float[np.ndarray, "rows columns 3"]:
         """The portrait without brow, spectacles and deep shadow above the lid, which do not move with it.
@@ -103,27 +108,31 @@ class Eye:
         from_cheek = slide(np.maximum(below, 0), eye.lower - lower, 0.0, LOWER_REACH * unit)
         source = np.where(above > below, eye.upper - edge - from_brow, eye.lower + from_cheek)
         skin = eye.sample(self._bare, source - eye.b) + self._brow
-        seen = np.clip(np.minimum(-above, -below) + 0.5, 0, 1) * np.clip(lower - upper, 0, 1) * eye.inside
-        image = skin + (self._eyeball(openness, upper, gaze) - skin) * seen[..., None]
+        rows, above = self._rows, above[self._rows]
+        seen = np.clip(np.minimum(-above, -below[rows]) + 0.5, 0, 1) * np.clip((lower - upper)[rows], 0, 1)
+        seen *= eye.inside[rows]
+        image = skin[rows]
+        image += (self._eyeball(openness, upper, gaze) - image) * seen[..., None]
         width = max(float(np.interp(openness, (0.0, 0.5), LASH_WIDTH[::-1])) * unit, 0.8)
-        lashes = LASHES * closing * self._ends * np.exp(-np.square(above / width))
+        lashes = LASHES * closing * self._ends[rows] * np.exp(-np.square(above / width))
         image += (self._lash_colour - image) * lashes[..., None]
-        return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        return np.clip(np.rint(skin), 0, 255).astype(np.uint8)
 
     def _eyeball(
         self, openness: float, upper: Field, gaze: Float[np.ndarray, "2"]
-    ) -> Float[np.ndarray, "rows columns 3"]:
+    ) -> Float[np.ndarray, "part columns 3"]:
         """What lies between the lids: larger in an eye wider open, turned by the gaze, shaded by the lid."""
-        eye, unit = self._opening, self._unit
-        part = np.clip((eye.b - eye.upper) / np.maximum(eye.gap, 1.0), 0.0, 1.0)
-        move_b = (eye.upper + (eye.b - upper) / openness - eye.b) if openness > 1.0 else np.zeros_like(eye.b)
-        move_a = np.zeros_like(eye.b)
+        eye, unit, rows = self._opening, self._unit, self._rows
+        b, top, upper, gap, ends = (x[rows] for x in (eye.b, eye.upper, upper, eye.gap, self._ends))
+        part = np.clip((b - top) / np.maximum(gap, 1.0), 0.0, 1.0)
+        move_b = (top + (b - upper) / openness - b) if openness > 1.0 else np.zeros_like(b)
+        move_a = np.zeros_like(b)
         if np.any(gaze):
             held = 4.0 * part * (1.0 - part)  # the lids' edges do not turn with the eyeball
             across, down = (float(x) * unit for x in np.clip(gaze, -GAZE_LIMIT, GAZE_LIMIT))
-            move_a = -across * self._ends * np.minimum(2.0 * held, 1.0)
-            move_b = move_b - down * self._ends * held
-        ball = eye.sample(eye.image, move_b, move_a)
-        depth = np.maximum(eye.b - upper, 0.0) / (SHADOW_WIDTH * unit)
-        shade = SHADOW * np.exp(-depth) * smoothstep((upper - eye.upper) / (2 * SHADOW_WIDTH * unit))
+            move_a = -across * ends * np.minimum(2.0 * held, 1.0)
+            move_b = move_b - down * ends * held
+        ball = eye.sample(eye.image, move_b, move_a, rows)
+        depth = np.maximum(b - upper, 0.0) / (SHADOW_WIDTH * unit)
+        shade = SHADOW * np.exp(-depth) * smoothstep((upper - top) / (2 * SHADOW_WIDTH * unit))
         return ball * (1.0 - shade[..., None])

@@ -1,11 +1,15 @@
 """Displacement on a coarse grid: kept from folding, inverted, enlarged to the pixels that move."""
 
+import functools
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 Displacement = Float[np.ndarray, "rows columns 2"]  # (x, y)
 Cells = Float[np.ndarray, "rows columns"]
+Plane = Float[np.ndarray, "part_height part_width"]
+Lookup = tuple[Plane, Plane]  # x and y, float32
 
 LEAST_AREA = 0.1  # to which a part of the image may shrink: above 0 it never folds over
 STILL = 0.01  # pixels: what moves less is not drawn anew
@@ -18,7 +22,7 @@ def unfolded(moved: Displacement, step: int) -> Displacement:
     The determinant of the Jacobian of u -> u + x D(u) is 1 + x trace + x^2 det; only wild motion brings it
     down to `LEAST_AREA`.
     """
-    xx, xy, yx, yy = np.moveaxis(_slope(moved / step), -1, 0)
+    xx, xy, yx, yy = cv2.split(_slope(np.ascontiguousarray(moved / step, np.float32)))
     trace, det = xx + yy, xx * yy - xy * yx
     low = 1.0 + trace + det < LEAST_AREA
     if not low.any():
@@ -29,25 +33,31 @@ def unfolded(moved: Displacement, step: int) -> Displacement:
 
 
 def _slope(forward: Displacement) -> Float[np.ndarray, "rows columns 4"]:
-    """Derivatives of a field given in cells: dx/dx, dx/dy, dy/dx, dy/dy."""
-    return np.dstack([np.gradient(forward[..., i], axis=axis) for i in (0, 1) for axis in (1, 0)])
+    """Central differences of a field given in cells: dx/dx, dx/dy, dy/dx, dy/dy."""
+    across, down = (
+        cv2.Sobel(forward, cv2.CV_32F, *order, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE)
+        for order in ((1, 0), (0, 1))
+    )
+    across[:, [0, -1]] *= 2  # one-sided there
+    down[[0, -1]] *= 2
+    return cv2.merge([across[..., 0], down[..., 0], across[..., 1], down[..., 1]])
 
 
 def inverted(moved: Displacement, step: int) -> Displacement:
     """B with x + D(x) = y at x = y + B(y), for D and B in pixels at the grid points (Newton's method)."""
     forward = np.ascontiguousarray(moved / step, np.float32)
-    cells = _cells(moved.shape)
+    cells = _cells(*moved.shape[:2])
     slope = _slope(forward)
     at = cells - forward
     for _ in range(ROUNDS):
         value = cv2.remap(forward, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         j = cv2.remap(slope, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        off = at + value - cells
-        xx, xy, yx, yy = 1.0 + j[..., 0], j[..., 1], j[..., 2], 1.0 + j[..., 3]
+        off_x, off_y = cv2.split(at + value - cells)
+        xx, xy, yx, yy = cv2.split(j)
+        xx, yy = 1.0 + xx, 1.0 + yy
         determinant = np.maximum(xx * yy - xy * yx, 0.2)
-        x = (yy * off[..., 0] - xy * off[..., 1]) / determinant
-        y = (xx * off[..., 1] - yx * off[..., 0]) / determinant
-        at = at - np.stack([x, y], -1)
+        x, y = (yy * off_x - xy * off_y) / determinant, (xx * off_y - yx * off_x) / determinant
+        at = at - cv2.merge([x, y])
     return (at - cells) * step
 
 
@@ -59,9 +69,9 @@ def changing(back: Displacement, step: int, person: Cells | None) -> tuple[slice
       step: pixels between them.
       person: 1 in cells that show some of the person in the portrait; None: all that moves is drawn.
     """
-    changes = np.any(back, axis=2)
+    changes = (back[..., 0] != 0) | (back[..., 1] != 0)
     if person is not None:
-        at = _cells(back.shape) + back / np.float32(step)
+        at = _cells(*back.shape[:2]) + back / np.float32(step)
         now = cv2.remap(person, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         changes &= np.maximum(now, person) > 0
     ends = []
@@ -73,7 +83,7 @@ def changing(back: Displacement, step: int, person: Cells | None) -> tuple[slice
 
 def lookup(
     back: Displacement, step: int, box: tuple[slice, slice], person: Cells | None
-) -> tuple[tuple[slice, slice], Float[np.ndarray, "height width 2"]]:
+) -> tuple[tuple[slice, slice], Lookup]:
     """Where the pixels that change come from.
 
     Args:
@@ -83,7 +93,7 @@ def lookup(
       person: as in `changing`.
 
     Returns:
-      Rows and columns of the image that change; for each of their pixels the (x, y) to look at, float32.
+      Rows and columns of the image that change; for each of their pixels the x and the y to look at.
     """
     rows, columns = changing(back, step, person)
     back = np.ascontiguousarray(back[rows, columns])
@@ -92,9 +102,10 @@ def lookup(
     width = min(back.shape[1] * step, box[1].stop - left)
     size = back.shape[1] * step, back.shape[0] * step
     pixels = cv2.resize(back, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
-    pixels[..., 0] += np.arange(left, left + width, dtype=np.float32)
-    pixels[..., 1] += np.arange(top, top + height, dtype=np.float32)[:, None]
-    return (slice(top, top + height), slice(left, left + width)), pixels
+    x, y = cv2.split(pixels)
+    x += np.arange(left, left + width, dtype=np.float32)
+    y += np.arange(top, top + height, dtype=np.float32)[:, None]
+    return (slice(top, top + height), slice(left, left + width)), (x, y)
 
 
 def cells_of(mask: UInt8[np.ndarray, "height width"], step: int, shape: tuple[int, ...]) -> Cells:
@@ -105,6 +116,9 @@ def cells_of(mask: UInt8[np.ndarray, "height width"], step: int, shape: tuple[in
     return cv2.dilate(holds.astype(np.float32), np.ones((3, 3), np.uint8))
 
 
-def _cells(shape: tuple[int, ...]) -> Displacement:
+@functools.lru_cache(maxsize=8)
+def _cells(rows: int, columns: int) -> Displacement:
     """The place of every grid point, in cells."""
-    return np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), -1).astype(np.float32)
+    places = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
+    places.setflags(write=False)
+    return places

@@ -29,6 +29,7 @@ HAIR_Y, HAIR_AXES = -0.32, (1.45, 2.1)  # probably
 MORE_HAIR = 1.25  # the second start's hair over the first's
 BODY = ((0.75, 1.5), (3.0, 3.0), (3.6, 20.0))  # half width and y of neck, shoulders, and far below
 NECK = ((0.4, 1.0), (0.45, 2.3))  # surely the person, as BODY
+BESIDE = 2.2  # from the eyes' middle, above the chin: surely background, such as books beside a shoulder
 MARGIN = 0.03  # of the picture's longer side
 GRABCUT_UNIT, ROUNDS = 32.0, 4  # pixels between the eyes, at most
 EDGE_UNIT = 128.0  # pixels between the eyes at which the edge is softened, at most
@@ -38,9 +39,9 @@ CONTRAST = 8.0  # grey levels: the guided filter follows edges stronger than thi
 NO_FRAME = 0, 0, 0, 0  # GrabCut's rectangle, which it does not look at when it has a mask
 FRINGE = 0.05  # outside the mask that still goes with the person: loose hair
 # Area above the chin by which the two starts may differ. Of 18 portraits and clips 14 lie below 0.5, three
-# with objects at the head's edge (a flag, a map, a bookcase) at 0.6 to 1.1, and one, rightly, at 3.1: blond
-# hair before a blurred room, of which the first start misses half.
-UNCERTAIN = 2.0
+# with objects at the head's edge (a flag, a map, a bookcase) at 0.6 to 1.1, and one, rightly, at 1.7 to 4.3:
+# blond hair before a blurred room, of which the first start misses half.
+UNCERTAIN = 1.4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,8 @@ def _first_guess(
     labels[margin:-margin, margin:-margin] = cv2.GC_PR_BGD
     draw_trapezium(BODY, cv2.GC_PR_FGD)
     draw_ellipse(HAIR_Y * hair, (HAIR_AXES[0] * hair, HAIR_AXES[1] * (1 + hair) / 2), cv2.GC_PR_FGD)
+    beside = np.abs(np.arange(shape[1]) - eyes[0]) > BESIDE * unit
+    labels[: max(0, int(landmarks[8, 1])), beside] = cv2.GC_BGD
     draw_trapezium(NECK, cv2.GC_FGD)
     draw_ellipse(SKULL_Y, SKULL_AXES, cv2.GC_FGD)
     cv2.fillConvexPoly(labels, cv2.convexHull(np.round(landmarks).astype(np.int32)), cv2.GC_FGD)

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from scipy.interpolate import PchipInterpolator
 
 Field = Float[np.ndarray, "rows columns"]
+Part = Float[np.ndarray, "part columns"]  # some rows of it
 
 
 class Opening:
@@ -51,8 +52,8 @@ class Opening:
         x1, y1 = np.minimum(np.ceil(edges.max(0) + pad) + 1, portrait.shape[1::-1]).astype(int)
         self.box = (slice(y0, y1), slice(x0, x1))
         self.image = portrait[self.box].astype(np.float32)
-        self._xy = np.stack(np.meshgrid(np.arange(x1 - x0), np.arange(y1 - y0)), -1).astype(np.float32)
-        xy = self._xy + np.array([x0, y0], np.float32)
+        self._x, self._y = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in (x1 - x0, y1 - y0)))
+        xy = np.stack([self._x + np.float32(x0), self._y + np.float32(y0)], -1)
         self.a, self.b = (xy @ self._axis).astype(np.float32), (xy @ down).astype(np.float32)
         corners = np.sort([upper[0] @ self._axis, upper[-1] @ self._axis])
         self.along = np.clip((self.a - corners[0]) / (corners[1] - corners[0]), 0.0, 1.0).astype(np.float32)
@@ -76,14 +77,21 @@ class Opening:
         return PchipInterpolator(a, b)(at).astype(np.float32)
 
     def sample(
-        self, image: Float[np.ndarray, "rows columns 3"], move_b: Field, move_a: Field | None = None
-    ) -> Float[np.ndarray, "rows columns 3"]:
-        """An image of the box; every pixel looks `move_b` down the face and `move_a` along the opening."""
-        lookup = self._xy + move_b[..., None] * self._down
+        self,
+        image: Float[np.ndarray, "rows columns 3"],
+        move_b: Part,
+        move_a: Part | None = None,
+        rows: slice = slice(None),
+    ) -> Float[np.ndarray, "part columns 3"]:
+        """An image of the box; every pixel looks `move_b` down the face and `move_a` along the opening.
+
+        With `rows`, only these of it; the moves are theirs.
+        """
+        x, y = self._x[rows] + move_b * self._down[0], self._y[rows] + move_b * self._down[1]
         if move_a is not None:
-            lookup += move_a[..., None] * self._axis
-        flags, border = cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
-        return cv2.remap(image, lookup.astype(np.float32, copy=False), None, flags, borderMode=border)
+            x, y = x + move_a * self._axis[0], y + move_a * self._axis[1]
+        x, y = x.astype(np.float32, copy=False), y.astype(np.float32, copy=False)
+        return cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def slide(distance: Field, shift: Field, keep: Field | float, reach: float) -> Field:

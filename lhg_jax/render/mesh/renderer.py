@@ -106,16 +106,15 @@ class MeshRenderer:
         return EYEBALL * np.sin(GAZE_KEPT * np.array([yaw, -pitch]))
 
     def _drawn(
-        self, source: Image, part: tuple[slice, slice], lookup: Float[np.ndarray, "rows columns 2"]
-    ) -> UInt8[np.ndarray, "rows columns 3"]:
+        self, source: Image, part: tuple[slice, slice], lookup: grid.Lookup
+    ) -> UInt8[np.ndarray, "part_height part_width 3"]:
         """The rows and columns `part` of the frame: `source` looked up, over the background."""
-        person = cv2.remap(source, lookup, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        person = cv2.remap(source, *lookup, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
         if self.layers is None:
             return person
         rows, columns = self._box
-        lookup -= np.array([columns.start, rows.start], np.float32)
-        border = cv2.BORDER_REPLICATE
-        matte = cv2.remap(self.layers.matte, lookup, None, cv2.INTER_LINEAR, borderMode=border)
+        x, y = lookup[0] - np.float32(columns.start), lookup[1] - np.float32(rows.start)
+        matte = cv2.remap(self.layers.matte, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         matte = matte.astype(np.float32) * np.float32(1 / 255)
         inside = tuple(
             slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, self._box, strict=True)

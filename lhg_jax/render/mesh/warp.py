@@ -220,7 +220,7 @@ class HeadWarp:
         """D of the module docstring at the grid points, pixels."""
         moved = (self.terms(row).row() @ self._basis).reshape(2, *self.shape).transpose(1, 2, 0)
         near, far = self._room[..., 0], self._room[..., 1]
-        fourth_power = (moved / np.where(moved > 0, near, far)) ** 4
+        fourth_power = np.square(np.square(moved / np.where(moved > 0, near, far)))
         return grid.unfolded(moved / np.sqrt(np.sqrt(1.0 + fourth_power)), self.step)  # bends later than tanh
 
     def displacement_at(
