@@ -148,14 +148,16 @@ def match(predicted: Sequence[Event], true: Sequence[Event]) -> Matches:
 def reaction_scores(clips: Sequence[Matches]) -> dict[str, float]:
     """`r_f1`, `r_tiou`, `r_atd` of one kind of event, pooled over clips.
 
-    r_f1: NaN where nobody has an event. r_tiou: mean over matches, 0 without any. r_atd: Σ of the deviations
-    of onset, offset and duration as shares of the true duration, times 2 if negative (early, short), 0.5 if
-    positive; mean over matches, times 100; NaN without any. 0 is best.
+    r_f1: NaN where nobody has an event. r_tiou: mean over matches, 0 without any, NaN where nobody has an
+    event. r_atd: Σ of the deviations of onset, offset and duration as shares of the true duration, times 2 if
+    negative (early, short), 0.5 if positive; mean over matches, times 100; NaN without any. 0 is best.
     """
     pairs = [pair for clip in clips for pair in clip.pairs]
     events = sum(clip.predicted + clip.true for clip in clips)
+    if not events:
+        return dict.fromkeys(("r_f1", "r_tiou", "r_atd"), float("nan"))
     return {
-        "r_f1": 2 * len(pairs) / events if events else float("nan"),
+        "r_f1": 2 * len(pairs) / events,
         "r_tiou": float(np.mean([tiou(*pair) for pair in pairs])) if pairs else 0.0,
         "r_atd": 100 * float(np.mean([_deviation(*pair) for pair in pairs])) if pairs else float("nan"),
     }

@@ -89,8 +89,9 @@ def _as_json(
 
 
 def _facts(summary: Summary) -> str:
+    clips = f"{summary.clips} {'clip' if summary.clips == 1 else 'clips'}"
     return html.escape(
-        f"{summary.clips} clips, {summary.frames} frames; motion of {summary.motion_clips} by {TRACKER}. "
+        f"{clips}, {summary.frames} frames; motion of {summary.motion_clips} by {TRACKER}. "
         "Every number pools all frames of all clips, the first included."
     )
 
@@ -166,7 +167,7 @@ def _metrics(summary: Summary) -> str:
     for name, value in summary.values.items():
         description, note = describe(name), summary.notes.get(name, "")
         true = number(summary.reference_values.get(name), missing="")
-        what = html.escape(description.what) + (f" <em>{html.escape(note)}</em>" if note else "")
+        what = html.escape(description.what) + (f" – <em>{html.escape(note)}</em>" if note else "")
         cells = _cell("Value", number(value)) + (_cell("True listeners", true) if true else "<td></td>")
         arrow = {"higher": " ↑", "lower": " ↓"}.get(description.better, "")
         rows.append(
