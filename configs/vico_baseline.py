@@ -28,7 +28,7 @@ config = TrainConfig(
         crop_frames=90,
         eval_frames=450,
         eval_batch_size=64,
-        threads=4,
+        threads=1,
         workers=4,
         prefetch=8,
     ),

@@ -45,7 +45,7 @@ def _seen(frames: int, index: int) -> np.ndarray:
 
 def random_batch(seed: int, size: int = 8, frames: int = 6, gaps: bool = True) -> Example:
     rng = np.random.default_rng(seed)
-    return stack([random_example(rng, frames, index=i, gaps=gaps) for i in range(size)])
+    return stack((random_example(rng, frames, index=i, gaps=gaps) for i in range(size)), size)
 
 
 class ToyListener(nn.Module):

@@ -4,8 +4,8 @@ A batch depends on the seed and its number only, not on threads, workers or proc
 shuffled stream goes to process n mod P. The whole state of the stream is therefore one number.
 """
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -102,10 +102,10 @@ class TrainStream:
                 "clips (--audio vico_compat) do not follow from the log-mel"
             )
         self._data = data
-        change = _TrainTransform(data.crop_frames, augmentation, source.features.causal)
+        crops = _Crops(data.crop_frames, augmentation, source.features.causal)
         clips = InPlaceSource(source) if isinstance(source, RecordSource) else source
-        stream = _grain().MapDataset.source(clips).seed(seed).shuffle().repeat().random_map(change)
-        self._batches = stream[process::processes].batch(batch_size // processes, batch_fn=stack)
+        stream = _grain().MapDataset.source(clips).seed(seed).shuffle().repeat().random_map(_with_state)
+        self._batches = stream[process::processes].batch(batch_size // processes, batch_fn=crops)
         self._next = 0
         self._iterator: Iterator[Batch] | None = None  # started when the first batch is asked for
 
@@ -142,15 +142,28 @@ class TrainStream:
         return iter(batches)
 
 
-class _TrainTransform:
-    """Crop and augmentation of one clip; a class, so that worker processes can receive it."""
+def _with_state(example: Example, rng: np.random.Generator) -> tuple[Example, Mapping[str, Any]]:
+    """The clip, of which nothing has been read, and the random numbers that its crop will take."""
+    return example, rng.bit_generator.state
+
+
+class _Crops:
+    """Crops and augments clips one by one into their places in a batch; can be sent to worker processes.
+
+    All crops of a batch in memory of their own, until they are stacked, cost more than their making.
+    """
 
     def __init__(self, frames: int, augmentation: AugmentConfig, causal: bool):
         self._frames = frames
         self._augmentation = augmentation
         self._causal = causal
 
-    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+    def __call__(self, clips: Sequence[tuple[Example, Mapping[str, Any]]]) -> Batch:
+        rng = np.random.Generator(np.random.Philox())  # what grain's generators are
+        return stack((self._make(clip, state, rng) for clip, state in clips), len(clips))
+
+    def _make(self, example: Example, state: Mapping[str, Any], rng: np.random.Generator) -> Example:
+        rng.bit_generator.state = state
         cut = random_crop(example, self._frames, rng, self._augmentation.offset_frames)
         return augment(cut, self._augmentation, rng, self._causal)
 
@@ -169,7 +182,7 @@ def eval_batches(
     share = batch_size // processes
     for first in range(0, len(source), batch_size):
         numbers = range(first + process * share, first + (process + 1) * share)
-        yield stack([_eval_example(source, number, frames) for number in numbers])
+        yield stack((_eval_example(source, number, frames) for number in numbers), share)
 
 
 def _eval_example(source: Source, number: int, frames: int) -> Example:

@@ -1,7 +1,8 @@
 """A clip's form on disk, a tf.Example of raw bytes, and how one is put together."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,11 +101,26 @@ KEYS = _keys(DTYPES) | {*TEXTS} - LATER
 OLD_KEYS = _keys(OLD_NAMES) | {*TEXTS} - LATER - {"features"}
 
 
-def stack(examples: Sequence[Example]) -> Batch:
-    """Examples of equal shapes -> batch with leading axis B."""
+def stack(examples: Iterable[Example], count: int) -> Batch:
+    """The first `count` examples, of equal shapes -> batch with leading axis B.
+
+    Each is copied as it comes, so that they need not be in memory together. Raises ValueError where shapes
+    differ or there are fewer.
+    """
     import jax
 
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
+    arrays: list[np.ndarray] = []
+    number = -1
+    for number, example in enumerate(itertools.islice(examples, count)):
+        leaves, structure = jax.tree.flatten(example)
+        arrays = arrays or [np.empty((count, *np.shape(leaf)), leaf.dtype) for leaf in leaves]
+        for array, leaf in zip(arrays, leaves, strict=True):
+            if array.shape[1:] != leaf.shape:
+                raise ValueError(f"example {number}: an array of {leaf.shape} for a batch of {array.shape}")
+            array[number] = leaf
+    if number + 1 < max(count, 1):
+        raise ValueError(f"{number + 1} examples for a batch of {count}")
+    return jax.tree.unflatten(structure, arrays)
 
 
 def encode(example: Example, info: ClipInfo) -> bytes:

@@ -143,7 +143,7 @@ class TrainingSetup:
         """The data give shapes and motion statistics."""
         mean, std = (np.asarray(x, np.float32) for x in (self.source.metadata.mean, self.source.metadata.std))
         seed = self.config.train.seed
-        return init_state(self.model, self.optimizer, stack([self._example]), seed, mean, std)
+        return init_state(self.model, self.optimizer, stack([self._example], 1), seed, mean, std)
 
     @functools.cached_property
     def _example(self) -> Example:

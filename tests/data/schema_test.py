@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 from clip_folder import make_folder, write_split
@@ -8,7 +9,7 @@ from training_toy import random_example
 
 from lhg_jax.contract import style_vector
 from lhg_jax.data import records
-from lhg_jax.data.schema import DTYPES, OF_EXAMPLE, ClipInfo, decode, decode_info, encode
+from lhg_jax.data.schema import DTYPES, OF_EXAMPLE, ClipInfo, decode, decode_info, encode, stack
 from lhg_jax.motion import LANDMARK
 from lhg_jax.preparation.tfds_files import shard_name
 from lhg_jax.util.errors import UserError
@@ -223,3 +224,19 @@ def test_clips_of_old_folders_still_open(has_motion):
     np.testing.assert_array_equal(stored.features.word_index, example.features.word_index)
     assert (stored.features.speaker_seen == has_motion).all() and stored.features.in_clip.all()
     np.testing.assert_array_equal(stored.style, style_vector())
+
+
+def test_a_batch_of_examples_one_after_the_other():
+    examples = [random_example(np.random.default_rng(n), 8, index=n) for n in range(4)]
+    batch = stack(iter(examples), 3)  # the fourth is not asked for
+    jax.tree.map(
+        lambda rows, *each: np.testing.assert_array_equal(rows, np.stack(each)), batch, *examples[:3]
+    )
+    assert batch.index.dtype == np.int32 and batch.listener_seen.dtype == bool
+    with pytest.raises(ValueError, match="4 examples for a batch of 5"):
+        stack(examples, 5)
+    with pytest.raises(ValueError, match="0 examples for a batch of 0"):
+        stack([], 0)
+    longer = random_example(np.random.default_rng(9), 9)
+    with pytest.raises(ValueError, match=r"example 1: an array of \(\d+, \d+\) for a batch of"):
+        stack([examples[0], longer], 2)

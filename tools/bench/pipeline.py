@@ -106,9 +106,12 @@ def measure_loader(
 ) -> tuple[float, float]:
     """Clips per second of the clock, and of processor time.
 
-    Counted from the first batch on, without what is made ahead at the end: a little less than the true rate.
+    Counted once as many batches have come as are made at the same time, so that as many are half made at
+    the start as at the end.
     """
     stream = open_stream(config, source, workers, config.train.batch_size)
+    for _ in range(config.data.threads * max(workers, 1)):
+        next(stream)
     start, used, batches = time.perf_counter(), processor_seconds(workers), 0
     while processor_seconds(workers) - used < seconds:
         next(stream)
@@ -122,8 +125,8 @@ def measure_loop(config: TrainConfig, clips: Source, seconds: float) -> float:
     rng, start, made = np.random.default_rng(0), time.process_time(), 0
     while time.process_time() - start < seconds:
         chosen = rng.permutation(len(clips))[: config.train.batch_size]
-        cuts = [random_crop(clips[int(i)], config.data.crop_frames, rng) for i in chosen]
-        stack([augment(cut, config.augment, rng) for cut in cuts])
+        cuts = (random_crop(clips[int(i)], config.data.crop_frames, rng) for i in chosen)
+        stack((augment(cut, config.augment, rng) for cut in cuts), len(chosen))
         made += len(chosen)
     return made / (time.process_time() - start)
 
@@ -141,7 +144,7 @@ def measure_stages(config: TrainConfig, source: RecordSource, repeats: int = 200
         "in place": lambda: in_place[int(rng.integers(len(source)))],
         "crop": lambda: random_crop(clip, frames, rng),
         "augment": lambda: augment(cut, config.augment, rng),
-        "stack": lambda: stack([cut] * STACKED),
+        "stack": lambda: stack([cut] * STACKED, STACKED),
     }
     return {
         name: fastest_us(call, repeats) / (STACKED if name == "stack" else 1) for name, call in stages.items()
