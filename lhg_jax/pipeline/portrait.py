@@ -6,6 +6,7 @@ import numpy as np
 
 from lhg_jax import faces, media
 from lhg_jax.faces.tracking_result import NoFaceError, PortraitFit, choose
+from lhg_jax.pipeline.arrays import require_images
 from lhg_jax.pipeline.listening import Image, Whole
 from lhg_jax.pipeline.source import AnyPath
 from lhg_jax.pipeline.stages import Stages
@@ -30,6 +31,8 @@ def look(
       UserError: no picture, no such face in it, or one that is too small at that size.
     """
     name = name_of(portrait)
+    if isinstance(portrait, np.ndarray):
+        require_images(portrait, name, 3)
     with timed.stage("portrait"), about(name):
         whole = portrait if isinstance(portrait, np.ndarray) else media.read_image(portrait)
         image = media.at_most(whole, size)

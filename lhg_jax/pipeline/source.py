@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 
 from lhg_jax import media
 from lhg_jax.media import Frame
+from lhg_jax.pipeline.arrays import require_images, require_sound
 from lhg_jax.pipeline.timeline import Timeline
 from lhg_jax.speech.words import Word, read_transcript
 from lhg_jax.util.errors import UserError
@@ -72,7 +73,7 @@ class Clip:
 
 
 class ArraySource:
-    """A `Source` of arrays. Raises `UserError` where they are empty or have no rate."""
+    """A `Source` of arrays. Raises `UserError` where they are empty, of another kind, or have no rate."""
 
     name = transcript_name = "clip"
     key = None
@@ -82,6 +83,9 @@ class ArraySource:
             raise UserError("clip: needs sound, and its sample rate")
         if clip.frames is not None and (not len(clip.frames) or clip.fps <= 0):
             raise UserError("clip: frames need at least one image, and a rate")
+        require_sound(clip.wave, self.name)
+        if clip.frames is not None:
+            require_images(clip.frames, self.name, 4)
         self._clip = clip
         self.has_video = clip.frames is not None
         seconds = len(clip.wave) / clip.sample_rate
