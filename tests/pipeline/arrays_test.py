@@ -21,7 +21,5 @@ def test_pictures(shape):
     images = np.random.default_rng(1).integers(0, 255, shape, np.uint8)
     require_images(images, "portrait", len(shape))
     for wrong in (images / 255, images[..., :1], images[0], images[None], images.astype(np.int16)):
-        with pytest.raises(
-            UserError, match=r"^portrait: pictures must be RGB, uint8 \[.*3\], not"
-        ):
+        with pytest.raises(UserError, match=r"^portrait: pictures must be RGB, uint8 \[.*3\], not"):
             require_images(wrong, "portrait", len(shape))
