@@ -38,19 +38,34 @@ PREPARE := $(BIN)/python -m lhg_jax.prepare --source synthetic
 CACHE := out/synthetic/speech
 RECORDED := $(if $(SPEECH),--speech $(SPEECH) --clear-licence --speech-cache $(CACHE))
 VOICES := $(if $(SPEECH),$(RECORDED) --speech-share 0.65)
+# The mean listener hears one half of the people, the head that draws the other half: it must not learn
+# from a mean that knows its voices.
 HALF := $(if $(SPEECH),--speech-part 0 0.5)
+OTHER_HALF := $(if $(SPEECH),--speech-part 0.5 1)
+SPEEDS := $(if $(SPEECH),--speech-speeds 0.9 1 1.1)
+MEAN := out/demo$(if $(SPEECH),_voices)
 TESTED := $(if $(SPEECH),--speech $(SPEECH) --speech-cache $(CACHE) \
 	--voices "espeak-ng and the recordings in $(notdir $(SPEECH))")
 
 demo-model: demo-live-model
 	$(PREPARE) --listeners constant --hours 3 --seed 0 --split train --out out/synthetic/train
 	$(PREPARE) --listeners constant --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
-	$(PREPARE) $(VOICES) --takes 4 --hours 28 --seed 1 --split train --out out/synthetic/head_train
+	$(PREPARE) $(VOICES) $(OTHER_HALF) $(SPEEDS) --silence 0.04 --takes 4 --hours 20 --seed 1 --split train \
+		--out out/synthetic/head_train
 	$(PREPARE) $(VOICES) --hours 0.25 --seed 1 --split valid --out out/synthetic/head_valid
 	$(PREPARE) $(RECORDED) --hours 0.4 --seed 1 --split test --out out/synthetic/head_test
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
+ifdef SPEECH
+	$(PREPARE) --listeners constant $(VOICES) $(HALF) $(SPEEDS) --hours 6 --seed 1 --split train \
+		--out out/synthetic/rules
+	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo_voices \
+		--config.start.listener=out/demo/listener.safetensors --config.data.train=out/synthetic/rules \
+		--config.train.steps=2000 --config.optimizer.learning_rate=2e-3
+endif
 	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
-		--config.start.listener=out/demo/listener.safetensors
+		--config.start.listener=$(MEAN)/listener.safetensors
+	$(BIN)/python tools/calibrate_head.py --checkpoint out/demo_head/listener.safetensors \
+		--clips out/synthetic/head_valid
 	$(BIN)/python tools/export_demo.py --workdir out/demo_head --live out/demo_live \
 		--clips out/synthetic/head_test $(TESTED)
 

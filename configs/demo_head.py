@@ -23,7 +23,7 @@ from lhg_jax.config import (
 from lhg_jax.models.flow_head import FlowHeadConfig
 
 config = TrainConfig(
-    model=FlowHeadConfig(),
+    model=FlowHeadConfig(steps=16, guidance=1.5),
     data=DataConfig(train="out/synthetic/head_train", evaluation="out/synthetic/head_valid"),
     train=LoopConfig(batch_size=512, steps=8500, seed=0, log_every=50, eval_every=2000),
     loss=LossConfig(),

@@ -4,6 +4,7 @@ python tools/export_demo.py --workdir out/demo_head --live out/demo_live --clips
 """
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import tyro
 from measure_listeners import dyads_of, measure_listeners
 from measure_listeners import markdown as drawn_markdown
 
-from lhg_jax.data.records import open_source
+from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.listener_checkpoint import (
     DEMO,
     ListenerModel,
@@ -20,8 +21,12 @@ from lhg_jax.listener_checkpoint import (
     save_listener,
 )
 from lhg_jax.live.listener import LIVE_DEMO
+from lhg_jax.preparation.speech_folder import read_speech_folder
 from lhg_jax.preparation.synthetic_clips import make_causal_example
+from lhg_jax.preparation.voices import prepare_voices
 from lhg_jax.simulator.benchmark import TestClip, score, test_clips, trivial_listeners
+from lhg_jax.simulator.dyads import synthesise_human_rules
+from lhg_jax.simulator.examples import make_example
 from lhg_jax.simulator.rule_scores import SCORES
 from lhg_jax.speech.bert import BertEncoder, shared_encoder
 from lhg_jax.training.listener_file import NAME
@@ -39,6 +44,7 @@ COLUMNS = (
     "pose_l1",
 )
 SETTINGS = ("settings", "head_settings")  # of a run, of no use to anybody who has not its folders
+RULES_SEED = 901  # of the dyads with recorded voices that keep the rules
 CARD = Path(__file__).parent / "demo_model_card.template.md"
 
 
@@ -76,7 +82,11 @@ def main(options: Options) -> None:
     table = score_all(trained, live, clips)
     source = open_source(options.clips)
     count = min(options.limit, len(source))
-    dyads = dyads_of(source, count, options.speech, options.speech_cache) if options.speech else []
+    dyads, recorded = [], "Not measured: no recordings were given."
+    if options.speech:
+        dyads = dyads_of(source, count, options.speech, options.speech_cache)
+        people = recorded_clips(source, options.dyads, options.speech, options.speech_cache)
+        recorded = markdown(score_all(trained, live, people))
     drawn = measure_listeners(trained, source, count, options.samples, dyads=dyads)
     text = CARD.read_text(encoding="utf-8").format(
         training=notes["training"],
@@ -85,6 +95,7 @@ def main(options: Options) -> None:
         voices=options.voices,
         dyads=options.dyads,
         table=markdown(table),
+        recorded=recorded,
         clips=count,
         samples=options.samples,
         drawn=drawn_markdown(drawn),
@@ -93,6 +104,17 @@ def main(options: Options) -> None:
     for name in (DEMO.name, LIVE_DEMO.name):
         path = options.output / name
         console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def recorded_clips(source: RecordSource, count: int, speech: Path, cache: Path) -> list[TestClip]:
+    """Dyads whose listener keeps the rules, with recordings in English of the speakers of these clips."""
+    wanted = {source.info(number).speaker_id for number in range(len(source))}
+    recordings = read_speech_folder(speech).recordings
+    heard = [item for item in recordings if item.english and item.speaker in wanted]
+    voices, _ = prepare_voices(heard, cache, workers=1)
+    chosen = itertools.islice(itertools.cycle(voices), count)
+    dyads = [synthesise_human_rules(voice.load(), RULES_SEED, number) for number, voice in enumerate(chosen)]
+    return [TestClip(dyad, make_example(dyad, shared_encoder())) for dyad in dyads]
 
 
 def shipped(workdir: Path, output: Path) -> tuple[ListenerModel, dict[str, str]]:
