@@ -37,10 +37,10 @@ def gains(clips: Iterable[tuple[Values, Values, Values]], space: CoefficientSpac
             m, r, y = (_centred(x[:, columns]) for x in (mean, drawn - mean, true))
             sums[name] += [np.mean(np.sum(a * b, axis=1)) for a, b in ((r, r), (m, r), (m, m), (y, y))]
     found = {}
-    for name, (own, shared, still, true) in sums.items():
-        if not (own > 0 and true > still):
+    for name, (own, shared, still, wanted) in sums.items():
+        if not (own > 0 and wanted > still):
             raise ValueError(f"{name}: no factor on what is drawn gives it the true listeners' variance")
-        found[name] = float((np.sqrt(shared**2 + own * (true - still)) - shared) / own)
+        found[name] = float((np.sqrt(shared**2 + own * (wanted - still)) - shared) / own)
     return found
 
 
