@@ -12,7 +12,7 @@ or this stage alone,
 With recordings (SPEECH=DIR) it goes on for 2,000 steps on clips with their voices as well (Makefile).
 Time: 26 minutes of training on two CPU cores that did other work as well; with recordings another 69, on a
 machine under load.
-Expected score of the first 2,400 steps: on 60 held-out dyads, nod F1 0.77, shakes 0.97, smile 0.97,
+Expected score: on 60 held-out dyads, after the first 2,400 steps, nod F1 0.77, shakes 0.97, smile 0.97,
 mirroring 0.81, blinks 0.99 (tools/export_demo.py).
 """
 
