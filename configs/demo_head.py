@@ -25,7 +25,7 @@ from lhg_jax.models.flow_head import FlowHeadConfig
 config = TrainConfig(
     model=FlowHeadConfig(steps=16, guidance=1.5),
     data=DataConfig(train="out/synthetic/head_train", evaluation="out/synthetic/head_valid"),
-    train=LoopConfig(batch_size=512, steps=8500, seed=0, log_every=50, eval_every=2000),
+    train=LoopConfig(batch_size=512, steps=7500, seed=0, log_every=50, eval_every=2000),
     loss=LossConfig(),
     optimizer=OptimizerConfig(
         learning_rate=1e-3, warmup_steps=100, weight_decay=0.03, clip_norm=1.0, ema_decay=0.995

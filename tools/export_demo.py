@@ -24,9 +24,8 @@ from lhg_jax.live.listener import LIVE_DEMO
 from lhg_jax.preparation.speech_folder import read_speech_folder
 from lhg_jax.preparation.synthetic_clips import make_causal_example
 from lhg_jax.preparation.voices import prepare_voices
-from lhg_jax.simulator.benchmark import TestClip, score, test_clips, trivial_listeners
+from lhg_jax.simulator.benchmark import TestClip, as_clips, score, test_clips, trivial_listeners
 from lhg_jax.simulator.dyads import synthesise_human_rules
-from lhg_jax.simulator.examples import make_example
 from lhg_jax.simulator.rule_scores import SCORES
 from lhg_jax.speech.bert import BertEncoder, shared_encoder
 from lhg_jax.training.listener_file import NAME
@@ -113,8 +112,8 @@ def recorded_clips(source: RecordSource, count: int, speech: Path, cache: Path) 
     heard = [item for item in recordings if item.english and item.speaker in wanted]
     voices, _ = prepare_voices(heard, cache, workers=1)
     chosen = itertools.islice(itertools.cycle(voices), count)
-    dyads = [synthesise_human_rules(voice.load(), RULES_SEED, number) for number, voice in enumerate(chosen)]
-    return [TestClip(dyad, make_example(dyad, shared_encoder())) for dyad in dyads]
+    dyads = (synthesise_human_rules(voice.load(), RULES_SEED, number) for number, voice in enumerate(chosen))
+    return as_clips(dyads, shared_encoder())
 
 
 def shipped(workdir: Path, output: Path) -> tuple[ListenerModel, dict[str, str]]:

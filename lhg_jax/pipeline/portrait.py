@@ -31,10 +31,8 @@ def look(
       UserError: no picture, no such face in it, or one that is too small at that size.
     """
     name = name_of(portrait)
-    if isinstance(portrait, np.ndarray):
-        require_images(portrait, name, 3)
     with timed.stage("portrait"), about(name):
-        whole = portrait if isinstance(portrait, np.ndarray) else media.read_image(portrait)
+        whole = _picture(portrait, name)
         image = media.at_most(whole, size)
         fit = _fit(image, whole, tracker, face)
     warnings = list(fit.warnings)
@@ -63,3 +61,10 @@ def _fit(image: Image, whole: Whole, tracker: faces.Tracker, face: int | None) -
 def name_of(portrait: AnyPath | Whole) -> str:
     """What messages call it."""
     return "portrait" if isinstance(portrait, np.ndarray) else str(portrait)
+
+
+def _picture(portrait: AnyPath | Whole, name: str) -> Image:
+    if not isinstance(portrait, np.ndarray):
+        return media.read_image(portrait)
+    require_images(portrait, name, 3)
+    return portrait

@@ -1,7 +1,7 @@
 """Listeners scored on held-out synthetic dyads by rule probes and errors, beside some that hear nothing."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +34,11 @@ Listens = Callable[[TestClip], Values]
 
 def test_clips(seed: int, count: int, encoder: "BertEncoder") -> list[TestClip]:
     """The first `count` dyads of the test split of the set `seed`."""
-    dyads = [synthesise(split_seed(seed, "test"), index) for index in range(count)]
+    return as_clips((synthesise(split_seed(seed, "test"), index) for index in range(count)), encoder)
+
+
+def as_clips(dyads: Iterable[Dyad], encoder: "BertEncoder") -> list[TestClip]:
+    """Dyads with what a model sees of them."""
     return [TestClip(dyad, make_example(dyad, encoder)) for dyad in dyads]
 
 

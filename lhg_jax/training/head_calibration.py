@@ -13,6 +13,7 @@ from jaxtyping import Float
 from lhg_jax.generative import ListenerHead
 from lhg_jax.motion import CoefficientSpace
 from lhg_jax.training.objective import coefficient_groups
+from lhg_jax.util.errors import UserError
 
 Values = Float[np.ndarray, "_ _"]  # clips differ in length
 
@@ -28,7 +29,7 @@ def gains(clips: Iterable[tuple[Values, Values, Values]], space: CoefficientSpac
       clips: mean, drawn and true motion of each.
       space: of all.
 
-    Raises ValueError where no factor does: nothing is drawn, or the mean alone varies more than the truth.
+    Raises `UserError` where no factor does: nothing is drawn, or the mean alone varies more than the truth.
     """
     groups = coefficient_groups(space)
     sums = {name: np.zeros(4) for name in groups}  # of Var(r), Cov(m, r), Var(m), Var(y)
@@ -39,7 +40,7 @@ def gains(clips: Iterable[tuple[Values, Values, Values]], space: CoefficientSpac
     found = {}
     for name, (own, shared, still, wanted) in sums.items():
         if not (own > 0 and wanted > still):
-            raise ValueError(f"{name}: no factor on what is drawn gives it the true listeners' variance")
+            raise UserError(f"{name}: no factor on what is drawn gives it the true listeners' variance")
         found[name] = float((np.sqrt(shared**2 + own * (wanted - still)) - shared) / own)
     return found
 

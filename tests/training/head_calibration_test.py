@@ -9,6 +9,7 @@ from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig
 from lhg_jax.motion import LANDMARK
 from lhg_jax.training.head_calibration import gains, rescaled
 from lhg_jax.training.objective import coefficient_groups
+from lhg_jax.util.errors import UserError
 
 GROUPS = coefficient_groups(LANDMARK)
 
@@ -39,7 +40,7 @@ def test_the_factors_give_drawn_listeners_the_variance_of_true_ones():
 
 
 def test_a_mean_that_varies_more_than_the_truth_has_no_factor():
-    with pytest.raises(ValueError, match="exp: no factor"):
+    with pytest.raises(UserError, match="exp: no factor"):
         gains(random_clips(0.5), LANDMARK)
 
 
