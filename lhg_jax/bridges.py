@@ -1,9 +1,9 @@
 """Bridges: a motion in one coefficient space as one in another, so that any listener drives any renderer.
 
-Angles go over in closed form: both spaces measure the same turns, with signs of their own and another zero,
-so a change since the portrait stays the same change. Expressions go over by a linear map, fitted by ridge
-regression on faces tracked in both spaces (`fit_bridge.py`), again between changes since the portrait; so
-does the little that one tracker counts as a turn of the head and the other as expression.
+Angles go over in closed form: both spaces measure the same turns, each with signs and a scale of its own and
+another zero, so a change since the portrait goes over times a constant. Expressions go over by a linear map,
+fitted by ridge regression on faces tracked in both spaces (`fit_bridge.py`), again between changes since the
+portrait; so does the little that one tracker counts as a turn of the head and the other as expression.
 What a bridge loses stands in its file: correlations with direct tracking on clips that were left out.
 """
 
@@ -19,11 +19,13 @@ from lhg_jax.util.errors import UserError
 from lhg_jax.weights import load_weights, save_weights
 
 FOLDER = Path(__file__).parent / "assets" / "bridges"
-# Signs of (pitch, yaw, roll) relative to `landmark` (face_model.rotation), as the trackers' modules say.
-ANGLE_SIGNS = {
+# What a space says of a turn that is 1 in `landmark` (face_model.rotation), for pitch, yaw and roll: signs as
+# the trackers' modules say. 3DDFA_V2 sees a nod as small as dlib's landmarks show it, which our tracker makes
+# up for (faces/landmark.py).
+ANGLES = {
     "landmark": (1, 1, 1),
     "liveportrait": (1, 1, 1),
-    "tddfa": (1, 1, -1),
+    "tddfa": (0.8, 1, -1),
     "deep3d": (1, -1, -1),
     "deep3d_crop": (1, -1, -1),
 }
@@ -67,9 +69,9 @@ class Bridge:
         change = motion.values - reference
         values = np.repeat(target_reference[None].astype(np.float64), len(motion), axis=0)
         exp, angle = change[:, self.source.slice("exp")], change[:, self.source.slice("angle")]
-        signs = angle_signs(self.source, self.target)
+        factors = angle_factors(self.source, self.target)
         values[:, self.target.slice("exp")] += exp @ self.expression
-        values[:, self.target.slice("angle")] += angle * signs + exp @ self.turning
+        values[:, self.target.slice("angle")] += angle * factors + exp @ self.turning
         return dataclasses.replace(motion, space=self.target, values=values.astype(np.float32))
 
     def describe(self) -> str:
@@ -86,10 +88,10 @@ class Bridge:
         return ", ".join(f"{name} {value:.2f}" for name, value in lowest)
 
 
-def angle_signs(source: CoefficientSpace, target: CoefficientSpace) -> Float[np.ndarray, "3"]:
+def angle_factors(source: CoefficientSpace, target: CoefficientSpace) -> Float[np.ndarray, "3"]:
     """What pitch, yaw and roll are multiplied by on the way from one space to the other."""
-    ours, theirs = ANGLE_SIGNS[source.name], ANGLE_SIGNS[target.name]
-    return np.array(ours, float) * np.array(theirs, float)
+    ours, theirs = ANGLES[source.name], ANGLES[target.name]
+    return np.array(theirs, float) / np.array(ours, float)
 
 
 def save_bridge(path: Path, bridge: Bridge) -> None:

@@ -26,7 +26,7 @@ from lhg_jax.util.errors import UserError, about, run_cli
 from lhg_jax.util.progress import counting
 
 FRAMES, FPS = 150, 30.0  # of a rendered portrait
-TURNING_RIDGE = 0.1  # best of 0.03, 0.1, 0.3 for pitch, on eight clips left out in turn (docs/weights.md)
+TURNING_RIDGE = 0.3  # best of 0.03, 0.1, 0.3, 1 for pitch, on eleven clips left out in turn (docs/weights.md)
 SHOWN = ("jaw_open", "smile", "blink", "brow_raise")
 
 
@@ -91,10 +91,10 @@ def animated(path: Path, seed: int) -> Iterator[media.Frame]:
 
 
 def changes(pair: Pair, target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Expression and angles, ours and theirs, less the clip's mean; our angles with their signs."""
+    """Expression and angles, ours and theirs, less the clip's mean; our angles as theirs."""
     ours, theirs = (values - values.mean(axis=0) for values in (pair.source, pair.target))
-    space, signs = SPACES[target], bridges.angle_signs(LANDMARK, SPACES[target])
-    angles = ours[:, LANDMARK.slice("angle")] * signs
+    space, factors = SPACES[target], bridges.angle_factors(LANDMARK, SPACES[target])
+    angles = ours[:, LANDMARK.slice("angle")] * factors
     return (
         ours[:, LANDMARK.slice("exp")],
         angles,
