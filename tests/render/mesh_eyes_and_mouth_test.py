@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from lhg_jax.face_model import TEMPLATE
+from lhg_jax.face_model import ACTIONS, TEMPLATE, action
 from lhg_jax.render.mesh.eye import Eye
-from lhg_jax.render.mesh.eyes_and_mouth import EYES, MOUTH, shared_displacement
+from lhg_jax.render.mesh.eyes_and_mouth import (
+    EYES,
+    MOUTH,
+    EyesAndMouth,
+    portrait_displacement,
+    shared_displacement,
+)
 from lhg_jax.render.mesh.mouth import Mouth
 from lhg_jax.render.mesh.opening import slide
 
@@ -107,7 +113,7 @@ def test_a_mouth_opens_to_darkness_and_closes_over_teeth(seen):
     y, columns = np.mgrid[:140, :160]
     teeth = np.abs(y - 70) < np.interp(columns, x, arch, left=0, right=0)
     image[teeth] = WHITE
-    mouth = Mouth(image, lips_of(x, arch), DOWN, UNIT, 160.0)
+    mouth = Mouth(image, lips_of(x, arch), DOWN, UNIT, np.array(SKIN, np.float64))
     np.testing.assert_array_equal(mouth.render(mouth.gap), image[mouth.box])
     opened = mouth.render(mouth.gap + mouth.gap_change(14 * np.array([0.0, 0.7, 1.0, 0.7, 0.0])))
     assert (opened.max(-1) < 60).sum() > 60
@@ -116,7 +122,54 @@ def test_a_mouth_opens_to_darkness_and_closes_over_teeth(seen):
         closed = mouth.render(0 * mouth.gap)
         assert (closed.min(-1) > 225).sum() < 0.05 * teeth.sum()
     else:
-        assert ((opened.min(-1) > 90) & (opened[..., 2] > opened[..., 0] - 25)).sum() > 20  # upper teeth
+        assert (
+            (opened.min(-1) > 90) & (opened[..., 2] > opened[..., 0] - 50)
+        ).sum() > 20  # teeth, paler than skin
+
+
+def test_a_smile_lifts_the_lower_lid_and_leaves_the_upper_one():
+    random = np.random.default_rng(7)
+    image = random.integers(100, 200, (200, 220, 3)).astype(np.uint8)
+    landmarks = UNIT * TEMPLATE[:, :2] + [110.0, 100.0]
+    shape, down = TEMPLATE.copy(), UNIT * DOWN
+    drawn = EyesAndMouth(image, landmarks, shape, down)
+    parts = {name: drawn._openness(EYES[0], portrait_displacement(action(name))[:, 1]) for name in ACTIONS}
+    assert parts["blink"][0] < 0.05
+    assert parts["blink"][1] > 0.7
+    assert 0.7 < parts["smile"][0] < 0.9
+    assert parts["smile"][1] < 0.2
+    shape[[40, 41, 46, 47], 1] -= 0.07  # eyes half as open: the same smile must not shut them
+    narrow = EyesAndMouth(image, landmarks, shape, down)
+    assert narrow._openness(EYES[0], portrait_displacement(action("smile"))[:, 1])[0] > 0.6
+    for strength in random.uniform(-3, 3, 20):
+        openness, upper_part = narrow._openness(EYES[0], strength * parts_of_lids(random))
+        assert 0 <= openness <= 1.25
+        assert 0 <= upper_part <= 1
+
+
+def parts_of_lids(random):
+    """A displacement along y of the eyes' landmarks alone."""
+    dy = np.zeros(68)
+    dy[36:48] = random.normal(0, 0.05, 12)
+    return dy
+
+
+def test_a_turned_mouth_does_not_gape_where_a_smile_narrows_it():
+    image = np.full((140, 160, 3), 150, np.uint8)
+    x = np.array([50.0, 56.0, 64.0, 73.0, 110.0])
+    mouth = Mouth(image, lips_of(x, 4.0 * np.array([0, 0.9, 1, 0.9, 0])), DOWN, UNIT, np.full(3, 150.0))
+    assert mouth.gap_change(np.array([0.0, 0.0, -1.0, 0.0, 0.0])).max() < 1e-6
+    assert mouth.gap_change(np.array([0.0, 0.7, 1.0, 0.7, 0.0])).max() < 1 + 1e-6
+
+
+def test_a_smile_bares_more_teeth():
+    image = np.empty((140, 160, 3), np.uint8)
+    image[:] = SKIN
+    x = np.linspace(50, 110, 5)
+    mouth = Mouth(image, lips_of(x, np.zeros(5)), DOWN, UNIT, np.array(SKIN, np.float64))
+    gap = mouth.gap + mouth.gap_change(8 * np.array([0.0, 0.7, 1.0, 0.7, 0.0]))
+    dark = [(mouth.render(gap, smile).max(-1) < 70).sum() for smile in (0.0, 0.5, 1.0)]
+    assert dark[0] > dark[1] > dark[2]
 
 
 def test_shared_displacement_leaves_openings_and_keeps_the_rest():

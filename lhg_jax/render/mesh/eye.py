@@ -12,6 +12,7 @@ from lhg_jax.render.mesh.opening import Field, Opening, slide
 from lhg_jax.render.smoothstep import smoothstep
 
 UPPER_LID = 0.85  # part of a blink that the upper lid does (the lower one hardly moves)
+LIFTED = 0.25  # part of a blink by which the upper lid's edge is surely skin, not the eyeball's rim
 # Lengths are distances between the eyes (62 mm).
 EDGE = 0.025  # above the detector's upper edge begins what is surely lid, not eyeball
 LASH_STRIP = 0.03  # skin that moves with the edge as a whole
@@ -90,18 +91,19 @@ class Eye:
         return (eye.image + (skin - eye.image) * still[..., None]).astype(np.float32)
 
     def render(
-        self, openness: float, gaze: Float[np.ndarray, "2"] = STRAIGHT
+        self, openness: float, gaze: Float[np.ndarray, "2"] = STRAIGHT, upper_part: float = UPPER_LID
     ) -> UInt8[np.ndarray, "rows columns 3"]:
         """The pixels of `box`.
 
         Args:
           openness: 1 is the portrait's, 0 a closed eye, above 1 a wider one.
           gaze: how far the iris has moved along the eye and down the face, distances between the eyes.
+          upper_part: of the change, what the upper lid does: most of a blink, little of a smile; 0 to 1.
         """
         eye, unit = self._opening, self._unit
         change = (1.0 - openness) * eye.gap
-        upper, lower = eye.upper + UPPER_LID * change, eye.lower - (1.0 - UPPER_LID) * change
-        closing = smoothstep(np.float32((1.0 - openness) / 0.3))
+        upper, lower = eye.upper + upper_part * change, eye.lower - (1.0 - upper_part) * change
+        closing = smoothstep(np.float32(upper_part * (1.0 - openness) / LIFTED))
         above, below = upper - eye.b, eye.b - lower
         edge = closing * EDGE * unit * self._ends
         from_brow = slide(np.maximum(above, 0), upper - eye.upper + edge, LASH_STRIP * unit, self._reach)

@@ -6,7 +6,8 @@ mouth.py):
 
   eyes   openness o = model gap / model gap of the portrait, mean of both columns of landmarks. A detector of
          68 points never reports 0 for a closed eye: o is stretched so that CLOSED becomes 0. The gap drawn is
-         o times the gap seen in the portrait, at every point between the corners.
+         o times the gap seen in the portrait, at every point between the corners. Each lid does its part of
+         the change: the upper one closes an eye, the lower one is lifted by a smile's cheek, by RISE at most.
   mouth  gap drawn = gap seen + change of the model gap (three columns, 0 at the corners). A closed mouth
          opens only by changes above JITTER, so that tracking noise does not make it flicker.
 """
@@ -15,15 +16,18 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from lhg_jax.face_model import TEMPLATE, modes
-from lhg_jax.render.mesh.eye import Eye
+from lhg_jax.render.mesh.eye import UPPER_LID, Eye
 from lhg_jax.render.mesh.mouth import Mouth
 
 CLOSED = 0.15  # openness at and below which an eye is shut
 WIDEST = 1.25  # openness above which an eye opens no further
+RISE = 0.35  # part of the gap that the lower lid covers at most: a smile narrows an eye, it does not shut it
+FULL_SMILE = 0.09  # interocular distances: lift of the corners
 JITTER = 0.03  # interocular distances: mouth openings of this size are tracking noise
 
 # Outer or left corner first, along the upper edge, then along the lower one.
 EYES = (((36, 37, 38, 39), (36, 41, 40, 39)), ((42, 43, 44, 45), (42, 47, 46, 45)))
+Edges = tuple[tuple[int, ...], tuple[int, ...]]
 BROWS = (slice(17, 22), slice(22, 27))
 MOUTH = ((60, 61, 62, 63, 64), (60, 67, 66, 65, 64))
 # Lip landmarks that follow the inner ones: landmark -> (inner upper, inner lower, part of the gap it shares).
@@ -76,8 +80,7 @@ class EyesAndMouth:
             Eye(portrait, landmarks[list(upper)], landmarks[list(lower)], landmarks[brow], axis, self._unit)
             for (upper, lower), brow in zip(EYES, BROWS, strict=True)
         ]
-        brightness = _skin_brightness(portrait, landmarks)
-        self._mouth = Mouth(portrait, landmarks[48:68], axis, self._unit, brightness)
+        self._mouth = Mouth(portrait, landmarks[48:68], axis, self._unit, _skin_colour(portrait, landmarks))
 
     def apply(
         self,
@@ -93,22 +96,27 @@ class EyesAndMouth:
           gaze: of the irises, interocular distances across and down the face.
         """
         for eye, edges in zip(self._eyes, EYES, strict=True):
-            openness = self._openness(edges, displacement[:, 1])
+            openness, upper_part = self._openness(edges, displacement[:, 1])
             if openness != 1.0 or np.any(gaze):
-                canvas[eye.box] = eye.render(openness, gaze)
+                canvas[eye.box] = eye.render(openness, gaze, upper_part)
         changes = [displacement[v, 1] - displacement[u, 1] for u, v in zip(*MOUTH, strict=True)]
         changes[0] = changes[-1] = 0.0
         if np.any(changes):
-            canvas[self._mouth.box] = self._mouth.render(self._mouth_gap(np.array(changes)))
+            gap = self._mouth_gap(np.array(changes))
+            canvas[self._mouth.box] = self._mouth.render(gap, _smile(displacement[:, 1]))
 
-    def _openness(self, eye, dy: Float[np.ndarray, "68"]) -> float:
-        (_, a, b, _), (_, c, d, _) = eye
-        before = self._shape[[c, d], 1] - self._shape[[a, b], 1]
-        change = dy[[c, d]] - dy[[a, b]]
-        openness = 1.0 + change.mean() / max(before.mean(), 0.05)
-        if openness > 1.0:
-            return float(1.0 + (WIDEST - 1.0) * np.tanh((openness - 1.0) / (WIDEST - 1.0)))
-        return float(np.clip((openness - CLOSED) / (1.0 - CLOSED), 0.0, 1.0))
+    def _openness(self, eye: Edges, dy: Float[np.ndarray, "68"]) -> tuple[float, float]:
+        """How open an eye is, 1 as in the portrait, and the part of the change that the upper lid does."""
+        (outer, a, b, inner), (_, c, d, _) = eye
+        gap = max(float((self._shape[[c, d], 1] - self._shape[[a, b], 1]).mean()), 0.05)
+        corners = dy[[outer, inner]].mean()
+        down, up = (dy[[a, b]].mean() - corners) / gap, (corners - dy[[c, d]].mean()) / gap
+        up = RISE * np.tanh(up / RISE)
+        closing = down + up
+        upper_part = float(np.clip(down / closing, 0.0, 1.0)) if closing else UPPER_LID
+        if closing < 0.0:
+            return float(1.0 - (WIDEST - 1.0) * np.tanh(closing / (WIDEST - 1.0))), upper_part
+        return float(np.clip((1.0 - closing - CLOSED) / (1.0 - CLOSED), 0.0, 1.0)), upper_part
 
     def _mouth_gap(self, changes: Float[np.ndarray, "5"]) -> Float[np.ndarray, "rows columns"]:
         change = self._mouth.gap_change(changes * self._unit)
@@ -118,14 +126,20 @@ class EyesAndMouth:
         return np.maximum(self._mouth.gap + change, 0.0).astype(np.float32)
 
 
-def _skin_brightness(
+def _smile(dy: Float[np.ndarray, "68"]) -> float:
+    """How far the mouth's corners are drawn up against the lips' middle: 1 in a full smile, 0 in none."""
+    lift = dy[[51, 57]].mean() - dy[[48, 54]].mean()
+    return float(np.clip(lift / FULL_SMILE, 0.0, 1.0))
+
+
+def _skin_colour(
     portrait: UInt8[np.ndarray, "height width 3"], landmarks: Float[np.ndarray, "68 2"]
-) -> float:
-    """Median brightness of the face between eyes and mouth, grey levels."""
+) -> Float[np.ndarray, "3"]:
+    """Median colour of the face between eyes and mouth, grey levels."""
     height, width = portrait.shape[:2]
     points = (landmarks[[1, 2, 3, 13, 14, 15]] + landmarks[[31, 31, 31, 35, 35, 35]]) / 2
     x, y = np.clip(np.rint(points).astype(int), 0, [width - 1, height - 1]).T
-    return float(np.median(portrait[y, x].mean(1)))
+    return np.median(portrait[y, x].astype(np.float64), axis=0)
 
 
 def portrait_displacement(exp_change: Float[np.ndarray, "64"]) -> Float[np.ndarray, "68 3"]:
