@@ -7,8 +7,9 @@ point moves by
   D(u) = w(u) [(k s R R0^T - k s0 I) P(u) + k (t - t0)]_xy     the head and what hangs on it
        + k s [R]_xy,xy sum_l I_l(u) e_l                        the landmarks' change e_l, but for the
                                                                opening of eyes and mouth (eyes_and_mouth.py)
-       + b(u) (1 - w(u)) [k (t - t0)' + k (s' - 1) P_xy]       shoulders: only what the neck does not allow,
-                                                               x' = x - limit tanh(x / limit)
+       + b(u) (1 - w(u)) [k (t - t0)' + k (s' - 1) P_xy]       shoulders: a part f of it, and what the neck
+                                                               does not allow,
+                                                               x' = x - limit tanh((1 - f) x / limit)
 
 `Terms` are the numbers of a frame, `_basis` the fields that they multiply. At an edge of the image that the
 person reaches, the part of D that would pull in what the photograph does not show is bounded by a fraction
@@ -33,7 +34,7 @@ from lhg_jax.render.smoothstep import smoothstep
 # Lengths are distances between the eyes (62 mm) unless they say otherwise.
 POINTS_PER_EYE_DISTANCE = 10  # of the grid: a step of 6 mm
 REACH = np.array([[-5.2, -5.0], [5.2, 7.8]])  # around the head's centre, beyond which nothing moves (head.py)
-NECK_SHIFT, NECK_ZOOM = 0.35, 0.12  # shift and log scale that the neck takes up before the shoulders follow
+NECK_SHIFT, NECK_ZOOM = 0.35, 0.12  # shift and log scale that the neck takes up at most
 TURN = np.radians(28.0), np.radians(35.0)  # turns from the portrait's pose: exact up to, at most
 FLATTEN = np.radians(
     [11.0, 34.0]
@@ -43,15 +44,24 @@ EDGE = 0.7  # fraction of the distance to the image's edge that content may move
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a portrait bears: shift and log scale, exact up to and at most; what moves around the head."""
+    """What a portrait bears.
+
+    Attributes:
+      shift, zoom: shift and log scale, exact up to and at most.
+      around: what moves around the head.
+      follow: part of a small shift or zoom that the shoulders make too.
+    """
 
     shift: tuple[float, float]
     zoom: tuple[float, float]
     around: Around
+    follow: float
 
 
-LAYERS = Limits(shift=(1.5, 2.0), zoom=(0.25, 0.4), around=PERSON)
-SHEET = Limits(shift=(0.45, 0.65), zoom=(0.15, 0.25), around=WALL)  # the background must not tear
+# People who talk or listen sway from the hips: in five clips the shoulders made 0.30, 0.61, 0.72, 0.75 and
+# 0.94 of the head's shifts to the side.
+LAYERS = Limits(shift=(1.5, 2.0), zoom=(0.25, 0.4), around=PERSON, follow=0.5)
+SHEET = Limits(shift=(0.45, 0.65), zoom=(0.15, 0.25), around=WALL, follow=0.0)  # the background stands still
 
 
 @runtime_checkable
@@ -183,6 +193,7 @@ class HeadWarp:
         exp, angle, trans = (row[LANDMARK.slice(name)] for name in ("exp", "angle", "trans"))
         pose = rotation(head.angle + _limited(angle - head.angle, *TURN))
         shift, zoom = self._bearable(trans - head.trans)
+        follow = self.limits.follow
         scale = head.scale * np.exp(zoom)
         turn = pose @ head.pose.T
         moved = scale * turn[:2] - head.scale * np.eye(3)[:2]
@@ -193,8 +204,8 @@ class HeadWarp:
             relief=self._relief(moved[:, 2], turn[2, 2]),
             head_shift=head.unit * shift[:, None],
             expression=scale * pose[:2, :2] @ landmarks.T,
-            body_zoom=head.scale * np.expm1(_beyond(zoom, NECK_ZOOM)) * np.eye(2),
-            body_shift=head.unit * _beyond(shift, NECK_SHIFT)[:, None],
+            body_zoom=head.scale * np.expm1(_passed_on(zoom, NECK_ZOOM, follow)) * np.eye(2),
+            body_shift=head.unit * _passed_on(shift, NECK_SHIFT, follow)[:, None],
         )
 
     def _bearable(self, change: Float[np.ndarray, "3"]) -> tuple[Float[np.ndarray, "2"], float]:
@@ -239,6 +250,6 @@ def _limited(x: Any, kept: float, limit: float) -> Any:
     return np.sign(x) * (np.minimum(np.abs(x), kept) + room * np.tanh(excess / room))
 
 
-def _beyond(x: Any, limit: float) -> Any:
-    """What is left of x when the neck has taken up to `limit`."""
-    return x - limit * np.tanh(x / limit)
+def _passed_on(x: Any, limit: float, follow: float) -> Any:
+    """What the shoulders make of the head's x: `follow` of a small one, all but `limit` of a large one."""
+    return x - limit * np.tanh((1.0 - follow) * x / limit)
