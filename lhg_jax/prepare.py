@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from lhg_jax.faces.tracker_options import TrackerOptions
+from lhg_jax.faces.tracker_options import SpaceOptions
 from lhg_jax.speech.word_options import WordOptions
 from lhg_jax.util.cli import UNSET, Group, Maybe, parse
 from lhg_jax.util.errors import UserError, run_cli
@@ -82,7 +82,7 @@ class Options:
     """vico, folder: .mat or .npz files in place of tracking, named like the videos."""
     transcripts: Maybe[Path] = None
     """vico: transcripts in place of recognition, named like the clips or their sound."""
-    tracking: Group[TrackerOptions] = dataclasses.field(default_factory=TrackerOptions)
+    tracking: Group[SpaceOptions] = dataclasses.field(default_factory=SpaceOptions)
     words: Group[WordOptions] = dataclasses.field(default_factory=WordOptions)
     audio: Literal["full", "vico_compat"] = "full"
     """vico, folder, ami: `vico_compat` puts the ViCo baseline's audio features in the place of the MFCC."""
@@ -176,8 +176,8 @@ def make_plan(options: Options) -> Plan:
         for name in ("root", "coefficients", "transcripts", "splits"):
             if getattr(options, name):
                 raise UserError(f"--{name}: is for real people's data (--source), not for synthetic dyads")
-        if options.tracking != TrackerOptions():
-            raise UserError("--tracker, --tracker-weights: synthetic dyads have no faces to track")
+        if options.tracking != SpaceOptions():
+            raise UserError("--tracker, --tracker-weights, --space: synthetic dyads have no faces to track")
         return _plan_synthetic(options)
     if options.root is None:
         raise UserError(f"--source {options.source} needs --root DIR, the folder of the data")

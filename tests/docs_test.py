@@ -73,22 +73,29 @@ def test_commands_have_the_options_that_are_used(page):
 
 
 def whole_commands(text: str) -> list[tuple[str, str]]:
-    """(command, what stands behind it) of every command that is given in full and reads files."""
+    """(command, what stands behind it) of every command that is given in full and reads files.
+
+    What is in brackets, because it may be left out, counts.
+    """
     found = [(command, rest.replace("\\\n", " ")) for command, rest in COMMAND.findall(text)]
     found = [(command, re.split(r" [#(|]", rest)[0].strip()) for command, rest in found]
-    reads = re.compile(r"--(weights|speaker|target) ")
+    found = [(command, re.sub(r"[][]", "", rest)) for command, rest in found]
+    reads = re.compile(r"--(weights|speaker|target|root|speech) ")
     return [(command, rest) for command, rest in found if reads.search(rest) and not rest.startswith("...")]
 
 
-WEIGHTS = whole_commands((ROOT / "docs/weights.md").read_text(encoding="utf-8"))
+WEIGHTS, DATA = (
+    whole_commands((ROOT / "docs" / name).read_text(encoding="utf-8")) for name in ("weights.md", "data.md")
+)
 
 
 def test_whole_commands_are_found():
     assert len(WEIGHTS) > 15 and {command for command, _ in WEIGHTS} >= {"lhg_jax.sample", "lhg_exporters"}
+    assert len(DATA) > 7 and {command for command, _ in DATA} == {"lhg_jax.prepare", "lhg_jax.sample"}
 
 
-@pytest.mark.parametrize(("command", "rest"), WEIGHTS)
-def test_commands_on_weights_say_in_one_line_what_is_missing(command, rest, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("command", "rest"), [*WEIGHTS, *DATA])
+def test_commands_on_files_say_in_one_line_what_is_missing(command, rest, tmp_path, monkeypatch, capsys):
     """In an empty folder, where none of the files is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [command, *shlex.split(rest)])
