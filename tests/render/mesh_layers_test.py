@@ -105,3 +105,14 @@ def test_what_stands_on_a_shoulder_far_from_the_head_is_background():
     assert found is not None
     assert (found.matte[75:110, 158:175] == 0).mean() > 0.95
     assert (found.matte[:108] > 128)[person[:108]].mean() > 0.95
+
+
+def test_a_pole_above_the_head_is_background():
+    portrait, person, fit = person_before_a_wall()
+    random = np.random.default_rng(2)
+    pole = np.s_[:60, 116:124]  # like skin, from the head's top to the picture's
+    portrait[pole] = random.normal([210, 160, 130], 3, (60, 8, 3)).astype(np.uint8)
+    found = separate(portrait, fit.landmarks)
+    assert found is not None
+    assert (found.matte[:30, 116:124] == 0).all()
+    assert (found.matte > 128)[person].mean() > 0.95

@@ -33,6 +33,7 @@ BESIDE = 2.2  # from the eyes' middle, above the chin: surely background, such a
 MARGIN = 0.03  # of the picture's longer side
 GRABCUT_UNIT, ROUNDS = 32.0, 4  # pixels between the eyes, at most
 EDGE_UNIT = 128.0  # pixels between the eyes at which the edge is softened, at most
+THIN = 0.6  # what is thinner beyond the hair is no part of a person
 ROUGHNESS = 0.08  # detail of the mask that is smaller is dropped
 SOFT = 0.08  # how far from the mask's edge the matte may be between 0 and 1
 CONTRAST = 8.0  # grey levels: the guided filter follows edges stronger than this
@@ -87,6 +88,7 @@ def _cut_out(image: Image, landmarks: Float[np.ndarray, "68 2"], hair: float) ->
     models = np.zeros((2, 1, 65))
     cv2.grabCut(image, labels, NO_FRAME, models[0], models[1], ROUNDS, cv2.GC_INIT_WITH_MASK)
     is_person = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    is_person = _without_poles(is_person, landmarks)
     return _tidied(is_person, distance_between_eyes(landmarks))
 
 
@@ -95,8 +97,7 @@ def _first_guess(
 ) -> UInt8[np.ndarray, "height width"]:
     """GrabCut's labels before its first round."""
     unit, eyes = distance_between_eyes(landmarks), landmarks[36:48].mean(0)
-    down = (landmarks[8] - landmarks[27]) / np.linalg.norm(landmarks[8] - landmarks[27])
-    along = np.array([down[1], -down[0]])
+    along, down = _face_axes(landmarks)
     turn_degrees = float(np.degrees(np.arctan2(along[1], along[0])))
 
     def draw_ellipse(y: float, axes: tuple[float, float], label: int) -> None:
@@ -118,6 +119,24 @@ def _first_guess(
     draw_ellipse(SKULL_Y, SKULL_AXES, cv2.GC_FGD)
     cv2.fillConvexPoly(labels, cv2.convexHull(np.round(landmarks).astype(np.int32)), cv2.GC_FGD)
     return labels
+
+
+def _face_axes(landmarks: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "2 2"]:
+    """Unit vectors across and down the face, in the picture."""
+    down = (landmarks[8] - landmarks[27]) / np.linalg.norm(landmarks[8] - landmarks[27])
+    return np.stack([[down[1], -down[0]], down])
+
+
+def _without_poles(mask: Mask, landmarks: Float[np.ndarray, "68 2"]) -> Mask:
+    """The mask without what is thin, above the chin and beyond the hair: poles, frames, cables."""
+    unit = distance_between_eyes(landmarks)
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    place = (np.stack([x, y], -1) - landmarks[36:48].mean(0)) @ _face_axes(landmarks).T / unit
+    beyond = np.square((place - [0.0, HAIR_Y]) / HAIR_AXES).sum(-1) > 1.0
+    size = 2 * round(THIN * unit / 2) + 1
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    thick = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, brush) > 0
+    return mask & (thick | ~(beyond & (y < landmarks[8, 1])))
 
 
 def _tidied(mask: Mask, unit: float) -> Mask:
