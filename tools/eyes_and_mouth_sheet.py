@@ -1,4 +1,4 @@
-"""A contact sheet of the mesh renderer's eyes and mouths: half-closed, closed, a smile, open and pressed.
+"""A contact sheet of the mesh renderer's eyes and mouths: half-closed, closed, smile, laugh, open, pressed.
 
     python tools/eyes_and_mouth_sheet.py [PORTRAIT...] [--output docs/images/eyes_and_mouth.png]
 
@@ -19,7 +19,12 @@ from lhg_jax.faces.landmark import LandmarkTracker
 from lhg_jax.render.mesh.renderer import MeshRenderer
 
 COLUMNS: list[dict[str, float]] = [{}, {"blink": 0.35}, {"blink": 0.6}, {"blink": 1.0}, {"smile": 1.0}]
-COLUMNS += [{"jaw_open": 0.4}, {"jaw_open": 1.0}, {"jaw_open": -0.5, "lip_press": 0.6}]
+COLUMNS += [
+    {"smile": 1.0, "jaw_open": 0.4},
+    {"jaw_open": 0.4},
+    {"jaw_open": 1.0},
+    {"jaw_open": -0.5, "lip_press": 0.6},
+]
 CUT = np.array([[-1.25, -1.15], [1.25, 1.6]])  # around the nose, distances between the eyes
 CELL = 160, 176  # pixels
 

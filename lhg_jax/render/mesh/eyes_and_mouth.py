@@ -108,12 +108,13 @@ class EyesAndMouth:
     def _openness(self, eye: Edges, dy: Float[np.ndarray, "68"]) -> tuple[float, float]:
         """How open an eye is, 1 as in the portrait, and the part of the change that the upper lid does."""
         (outer, a, b, inner), (_, c, d, _) = eye
-        gap = max(float((self._shape[[c, d], 1] - self._shape[[a, b], 1]).mean()), 0.05)
-        corners = dy[[outer, inner]].mean()
-        down, up = (dy[[a, b]].mean() - corners) / gap, (corners - dy[[c, d]].mean()) / gap
+        y = self._shape[:, 1]
+        gap = max(y[c] + y[d] - y[a] - y[b], 0.1)  # twice, as what follows
+        corners = dy[outer] + dy[inner]
+        down, up = (dy[a] + dy[b] - corners) / gap, (corners - dy[c] - dy[d]) / gap
         up = RISE * np.tanh(up / RISE)
         closing = down + up
-        upper_part = float(np.clip(down / closing, 0.0, 1.0)) if closing else UPPER_LID
+        upper_part = min(max(float(down / closing), 0.0), 1.0) if closing else UPPER_LID
         if closing < 0.0:
             return float(1.0 - (WIDEST - 1.0) * np.tanh(closing / (WIDEST - 1.0))), upper_part
         return float(np.clip((1.0 - closing - CLOSED) / (1.0 - CLOSED), 0.0, 1.0)), upper_part
@@ -128,8 +129,8 @@ class EyesAndMouth:
 
 def _smile(dy: Float[np.ndarray, "68"]) -> float:
     """How far the mouth's corners are drawn up against the lips' middle: 1 in a full smile, 0 in none."""
-    lift = dy[[51, 57]].mean() - dy[[48, 54]].mean()
-    return float(np.clip(lift / FULL_SMILE, 0.0, 1.0))
+    lift = (dy[51] + dy[57] - dy[48] - dy[54]) / 2
+    return min(max(float(lift) / FULL_SMILE, 0.0), 1.0)
 
 
 def _skin_colour(
