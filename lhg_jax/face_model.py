@@ -216,10 +216,15 @@ def action(name: str) -> Float[np.ndarray, "64"]:
 
 def mirror(values: Float[np.ndarray, "*batch 70"]) -> Float[np.ndarray, "*batch 70"]:
     """The motion seen in a mirror: sides of the face exchanged; yaw, roll and x change sign."""
+    return (values * _mirror_signs()).astype(values.dtype)
+
+
+@functools.cache
+def _mirror_signs() -> Float[np.ndarray, "70"]:
+    """What each coefficient is multiplied by; kept in single precision, for half of all crops need it."""
     phi, _ = _spectrum()
     parity = np.sign((phi * phi[MIRROR]).sum(0))  # +1: the same on both sides
-    signs = np.concatenate([-parity, parity, [1, -1, -1], [-1, 1, 1]])
-    return (values * signs).astype(values.dtype)
+    return np.concatenate([-parity, parity, [1, -1, -1], [-1, 1, 1]]).astype(np.float32)
 
 
 def rotation(angle: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3"]:
