@@ -58,8 +58,8 @@ class Limits:
     follow: float
 
 
-# People who talk or listen sway from the hips: in five clips the shoulders made 0.30, 0.61, 0.72, 0.75 and
-# 0.94 of the head's shifts to the side.
+# People who talk or listen sway from the hips: in six clips the shoulders made 0.19, 0.30, 0.61, 0.72, 0.75
+# and 0.94 of the head's shifts to the side.
 LAYERS = Limits(shift=(1.5, 2.0), zoom=(0.25, 0.4), around=PERSON, follow=0.5)
 SHEET = Limits(shift=(0.45, 0.65), zoom=(0.15, 0.25), around=WALL, follow=0.0)  # the background stands still
 
