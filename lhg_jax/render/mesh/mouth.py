@@ -60,6 +60,8 @@ class Mouth:
         columns = (upper + lower) / 2 @ np.array([down[1], -down[0]])
         self._columns = np.maximum.accumulate(columns + np.arange(5) * 1e-4)
         self._at = np.clip(opening.a, self._columns[0], self._columns[-1])
+        self._sides = np.clip(1.0 - np.square(2.0 * opening.along - 1.0), 0, 1)
+        self._tooth_light = self._between_teeth() * (0.45 + 0.55 * self._sides)
 
     def gap_change(self, changes: Float[np.ndarray, "5"]) -> Field:
         """The gap's change everywhere, from that at the five columns of inner landmarks (any unit).
@@ -110,10 +112,8 @@ class Mouth:
         colour = self._brightness * (DEEP + (TONGUE - DEEP) * low[..., None])
         part = TEETH_PART[0] + (TEETH_PART[1] - TEETH_PART[0]) * smile
         height = np.minimum(TEETH * unit, part * gap) * (1 - mouth.gap / (mouth.gap + 0.06 * unit))
-        sides = np.clip(1.0 - np.square(2.0 * mouth.along - 1.0), 0, 1)
-        edge = np.clip((height * np.sqrt(sides) - depth) / (0.02 * unit + 0.5) + 0.5, 0, 1)
-        light = self._between_teeth() * (0.45 + 0.55 * sides)
-        light = light * (0.6 + 0.4 * smoothstep(depth / (0.05 * unit)))  # below the lip's shade
+        edge = np.clip((height * np.sqrt(self._sides) - depth) / (0.02 * unit + 0.5) + 0.5, 0, 1)
+        light = self._tooth_light * (0.6 + 0.4 * smoothstep(depth / (0.05 * unit)))  # below the lip's shade
         teeth = self._teeth_colour * light[..., None]
         return colour + (teeth - colour) * (edge * smoothstep(gap / (0.08 * unit)))[..., None]
 
