@@ -111,11 +111,12 @@ Batch = Example
 
 @no_type_check
 class ListenerOutput(flax.struct.PyTreeNode):
-    """What a model returns for a padded batch, all float32.
+    """What a model returns for a padded batch.
 
     Attributes:
-      motion: listener's coefficients; frame 0 is the first frame given, frames past the end are zero.
-      text: f_t of the paper.
+      motion: listener's coefficients, float32; frame 0 is the first frame given, frames past the end are
+        zero.
+      text: f_t of the paper, in the model's compute type, as the levels.
       levels: f_low, f_mid, f_high.
       anchors: a word is spoken in that frame.
     """

@@ -76,7 +76,7 @@ def times_s(options: Options, chip: Chip, devices: int) -> dict[str, float]:
         "Eq. 2": contrastive_flops(options, devices) / speed,
         "gradients": 2 * share * 4 * options.params / sent,
         "f_t": (2 + 2) * share * text_bytes / sent,  # gathered twice, gradients all-reduced
-        "norms": 4 * options.norms * hops * chip.latency_s,
+        "norms": 2 * options.norms * hops * chip.latency_s,
     }
 
 

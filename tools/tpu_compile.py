@@ -171,7 +171,7 @@ def lowered_loss(setup: Any, batch: Any, sharding: Any) -> Any:
         return losses(output, batch, config.loss, space, setup.negatives)[1].mean()
 
     shape = (*batch.features.in_clip.shape, config.model.level_size)
-    feature = jax.ShapeDtypeStruct(shape, "float32", sharding=sharding)
+    feature = jax.ShapeDtypeStruct(shape, config.model.dtype, sharding=sharding)
     return jax.jit(jax.grad(loss), out_shardings=sharding).lower((feature,) * 4, batch)
 
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-# Three bfloat16 passes on TPUs (whose default of one is coarse for logits up to 1/tau), TF32 on NVIDIA GPUs,
-# float32 on CPUs. Sums and everything else are float32.
+# Of float32 operands: three bfloat16 passes on TPUs, whose default of one is coarse for logits up to 1/tau,
+# TF32 on NVIDIA GPUs, float32 on CPUs. Sums and everything else are float32.
 PRECISION = lax.Precision.HIGH
 
 Elementwise = Callable[[Array], Array]

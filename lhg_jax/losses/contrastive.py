@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from lhg_jax.contract import LossSums
@@ -33,7 +34,8 @@ class ContrastiveInputs:
     """What is compared.
 
     Attributes:
-      text_BTD: Text features f_t, any float type (the losses compute in float32).
+      text_BTD: Text features f_t, any float type (the losses compute in float32; bfloat16 features are
+        compared by products of bfloat16 operands).
       levels: (low, mid, high) audio features f_a, each [B, T, D].
       anchors_BT: Frames in which a word is spoken; only these are scored.
       in_clip_BT: Frames that are not padding; only these are candidates.
@@ -59,6 +61,11 @@ def _unit_rows(x_BTD: Array, mask_BT: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
+def _operands(x: Array) -> DTypeLike:
+    """Type of the operands of similarities: that of features which are no more exact."""
+    return x.dtype if x.dtype == jnp.bfloat16 else as_float(x).dtype
+
+
 def _interleave(banks: tuple[Array, ...]) -> Array:
     """K banks [N, D] as columns [N K, D], a time stamp side by side, so that a sharded N stays so."""
     return jnp.stack(banks, 1).reshape(-1, banks[0].shape[-1])
@@ -75,7 +82,8 @@ def _eq2(
     text_ND = _unit_rows(x.text_BTD, x.scored_BT) / temperature
     banks = tuple(_unit_rows(level_BTD, x.in_clip_BT) for level_BTD in x.levels)
     columns_MD, valid_M = _interleave(banks), jnp.repeat(x.in_clip_BT.ravel(), len(banks))
-    log_sum = functools.partial(bounded_logsumexp, chunk=chunk, bound=1 / temperature, excluded=excluded)
+    options = {"chunk": chunk, "bound": 1 / temperature, "excluded": excluded}
+    log_sum = functools.partial(bounded_logsumexp, operands=_operands(x.text_BTD), **options)
     spread_N = log_sum(text_ND, columns_MD, valid_M, x.scored_BT.ravel())
     align_N = -(text_ND * banks[2]).sum(-1)
     terms = {"align": align_N, "spread": spread_N}
@@ -149,7 +157,8 @@ def word(x: ContrastiveInputs, *, temperature: float, chunk: int, words: int = 0
     exists_BK = jnp.arange(1, rows + 1)[None] <= count_B[:, None]
 
     def pool(x_BTD: Array) -> Array:
-        return _pool(jnp.where(x.in_clip_BT[..., None], as_float(x_BTD), 0), member_BKT)
+        means_BKD = _pool(jnp.where(x.in_clip_BT[..., None], as_float(x_BTD), 0), member_BKT)
+        return means_BKD.astype(_operands(x_BTD))
 
     low, mid, high = map(pool, x.levels)
     words_BK = exists_BK.astype(jnp.int32)
@@ -206,7 +215,8 @@ def infonce(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums
     text_ND = _unit_rows(x.text_BTD, scored_BT) / math.sqrt(temperature)
     high_ND = _unit_rows(x.levels[2], scored_BT) / math.sqrt(temperature)
     positive_N = (text_ND * high_ND).sum(-1)
-    log_sum = functools.partial(bounded_logsumexp, chunk=chunk, bound=1 / temperature)
+    options = {"chunk": chunk, "bound": 1 / temperature, "operands": _operands(x.text_BTD)}
+    log_sum = functools.partial(bounded_logsumexp, **options)
     text_to_high = log_sum(text_ND, high_ND, scored_N, scored_N) - positive_N
     high_to_text = log_sum(high_ND, text_ND, scored_N, scored_N) - positive_N
     terms = {"text_to_high": 0.5 * text_to_high, "high_to_text": 0.5 * high_to_text}

@@ -82,7 +82,7 @@ def word_features(
       level: of the audio; 2, the high one, is the positive of Eq. 2.
     """
     index = np.where(np.asarray(window.in_clip), np.asarray(window.word_index), 0)
-    text, audio = np.asarray(output.text[0]), np.asarray(output.levels[level][0])
+    text, audio = (np.asarray(x[0], np.float32) for x in (output.text, output.levels[level]))
     rows = [row for row in np.unique(index[index > 0]) if (index == row).sum() >= LEAST_FRAMES]
     means = [[x[index == row].mean(axis=0) for row in rows] for x in (text, audio)]
     size = text.shape[-1]

@@ -47,7 +47,7 @@ class ListenerConfig:
       use_text: hear words; False also leaves the text features zero and no frame an anchor.
       use_mfcc: feed MFCCs to the A-FFM.
       dropout: rate in the text encoder, in [0, 1); above 0 training needs `rngs={"dropout": key}`.
-      dtype: compute type, "float32" or "bfloat16"; parameters, norms, statistics and outputs are float32.
+      dtype: compute type, "float32" or "bfloat16"; parameters, norms, statistics and motion are float32.
     """
 
     coeff: int = 70
@@ -159,8 +159,7 @@ class Listener(nn.Module):
         audio_BTD = self.fuse(levels, words_BTD, features, mask_BT, train)  # A^AE
         e_BTD = self.see(features, audio_BTD, mask_BT)  # e
         motion_BTC = self.respond(e_BTD, first_BC, lengths_B, mask_BT)  # beta, p
-        text_BTD, low_BTD, mid_BTD, high_BTD = (x.astype(jnp.float32) for x in (text_BTD, *levels))
-        return ListenerOutput(motion_BTC, text_BTD, (low_BTD, mid_BTD, high_BTD), anchors_BT)
+        return ListenerOutput(motion_BTC, text_BTD, levels, anchors_BT)
 
     def step(
         self, features: SpeakerFeatures, first_frame: Float[AnyArray, "batch coeff"]

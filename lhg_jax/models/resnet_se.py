@@ -56,9 +56,11 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, (size,))
         mask_BT = jnp.ones(x.shape[:2], bool) if mask_BT is None else mask_BT
         mask = mask_BT.reshape(mask_BT.shape + (1,) * (x.ndim - 2))
-        mean_C, rest_C, var_C = running_mean.value, jnp.zeros(size), running_var.value
+        mean_C, rest_C, var_C = jnp.asarray(running_mean.value), jnp.zeros(size), running_var.value
         if train:
-            mean_C, rest_C, var_C, count = _moments(x, mask, self.fold)
+            if x.dtype != jnp.bfloat16:  # to whose precision the running mean is near enough
+                mean_C += jax.lax.stop_gradient(_moments(x, mask, mean_C, self.fold)[0])
+            rest_C, var_C, count = _moments(x, mask, mean_C, self.fold)
             if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
                 unbiased_C = var_C * count / jnp.maximum(count - 1.0, 1.0)
                 present = jnp.where(count > 0, TORCH_MOMENTUM, 0.0)
@@ -78,14 +80,18 @@ def _to_rank(x_C: Any, ndim: int, fold: int) -> Array:
 
 
 def _moments(
-    x: Float[Array, "..."], mask: Bool[Array, "..."], fold: int
-) -> tuple[Array, Array, Array, Array]:
+    x: Float[Array, "..."], mask: Bool[Array, "..."], near_C: Float[Array, "channel"], fold: int
+) -> tuple[Array, Array, Array]:
     """Moments of each channel over valid positions, float32.
 
+    Args:
+      x, mask, fold: as in `BatchNorm`.
+      near_C: constants, if possible near the means. Then the variance is no small difference of large
+        numbers, though both sums are taken in one pass, and sent in one collective.
+
     Returns:
-      Mean, as a constant; mean of what is left without it, which is zero but for rounding and through which
-      the mean's gradient flows; biased variance; number of positions. Gradients written like this need two
-      sums over the batch, both of one pass. Through the mean itself they need a third, in a pass of its own.
+      Mean less `near_C`; biased variance; number of positions. Gradients flow through the first two, by sums
+      of one pass.
     """
 
     def total(x: Array) -> Array:
@@ -94,11 +100,9 @@ def _moments(
 
     count = jnp.sum(mask, dtype=jnp.float32) * (fold * x.size // (mask.size * x.shape[-1]))
     divisor = jnp.maximum(count, 1.0)
-    x = jnp.where(mask, x.astype(jnp.float32), 0.0)
-    mean_C = jax.lax.stop_gradient(total(x) / divisor)
-    x = jnp.where(mask, x - _to_rank(mean_C, x.ndim, fold), 0.0)
-    rest_C = total(x) / divisor
-    return mean_C, rest_C, total(jnp.square(x)) / divisor - jnp.square(rest_C), count
+    x = jnp.where(mask, x.astype(jnp.float32) - _to_rank(near_C, x.ndim, fold), 0.0)
+    rest_C, square_C = total(x) / divisor, total(jnp.square(x)) / divisor
+    return rest_C, jnp.maximum(square_C - jnp.square(rest_C), 0.0), count
 
 
 class SqueezeExcite(nn.Module):

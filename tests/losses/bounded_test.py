@@ -64,6 +64,29 @@ def test_values_and_gradients_are_those_of_the_formula(alike, scale):
     )
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_bfloat16_operands_are_rounded_and_nothing_else(alike):
+    """Against the formula of operands rounded before; gradients have a rounded exponential as well."""
+    rows, columns, valid, counted = arrays(10.0)
+    near = functools.partial(bounded_logsumexp, chunk=4, bound=10.0, excluded=excluded, operands=jnp.bfloat16)
+    weights = jnp.where(counted, 0.3, 0.0) if alike else jnp.linspace(-1, 1, ROWS)
+
+    def both(function):
+        def total(rows, columns):
+            values = function(rows, columns, valid, counted)
+            return (jnp.where(weights != 0, values, 0) * weights).sum(), values
+
+        return jax.value_and_grad(total, (0, 1), has_aux=True)
+
+    rounded = [x.astype(jnp.bfloat16).astype(jnp.float32) for x in (rows, columns)]
+    (_, ours), grads = both(near)(rows, columns)
+    (_, theirs), exact = both(plain)(*rounded)
+    np.testing.assert_allclose(ours, theirs, rtol=2e-6)
+    for grad, want in zip(grads, exact, strict=True):
+        assert grad.dtype == jnp.float32
+        np.testing.assert_allclose(grad, want, atol=1e-2 * np.abs(want).max())
+
+
 def test_a_row_without_columns_is_finite_and_has_no_gradient():
     rows, columns, valid, counted = arrays(10.0)
 

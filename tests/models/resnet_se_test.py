@@ -1,8 +1,12 @@
 """Batch norms on padded batches, against the definition written out in float64."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lhg_jax.models.resnet_se import TORCH_EPSILON, TORCH_MOMENTUM, BatchNorm
 
@@ -33,16 +37,42 @@ def run(params, stats, x):
     return BatchNorm().apply(variables, jnp.asarray(x), jnp.asarray(MASK), True, mutable=["batch_stats"])
 
 
-def test_values_and_gradients_are_the_definitions():
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_values_and_gradients_are_the_definitions(dtype):
+    """In float32 wherever the running mean is; of bfloat16 numbers near it, and to their precision."""
     x, params, stats, weights = draw()
-    got = jax.grad(lambda p, x: (run(p, stats, x)[0] * weights.astype(np.float32)).sum(), (0, 1))(params, x)
+    if dtype == "float32":
+        stats |= {"mean": np.zeros(6, np.float32)}
+    else:
+        x, stats["mean"] = x - CENTRE, stats["mean"] - CENTRE
+    x = jnp.asarray(x, dtype)
+
+    def normed(p, x):
+        return run(p, stats, x)[0].astype(jnp.float32)
+
+    got = jax.grad(lambda p, x: (normed(p, x) * weights.astype(np.float32)).sum(), (0, 1))(params, x)
     with jax.enable_x64(True):
         exact = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (params, x))
         want = jax.grad(lambda p, x: (definition(p, x)[0] * weights).sum(), (0, 1))(*exact)
         y = np.asarray(definition(*exact)[0])
-    np.testing.assert_allclose(run(params, stats, x)[0], y, atol=2e-4)
+    near = 2e-4 if dtype == "float32" else 2e-2
+    np.testing.assert_allclose(normed(params, x), y, rtol=near, atol=near)
     for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(np.asarray(ours, np.float32), theirs, rtol=5 * near, atol=5 * near)
+
+
+def test_a_sharded_batch_sends_its_sums_at_once():
+    """One all-reduce in each direction, in bfloat16."""
+    x, params, stats, weights = draw()
+    x = jnp.asarray(x, jnp.bfloat16)
+    several = NamedSharding(Mesh(np.array(jax.devices()[:3]), "data"), PartitionSpec("data"))
+
+    def loss(params, x):
+        return (run(params, stats, x)[0].astype(jnp.float32) * weights.astype(np.float32)).sum()
+
+    gradient = jax.jit(jax.value_and_grad(loss, (0, 1)), in_shardings=(None, several))
+    program = gradient.lower(params, x).compile().as_text()
+    assert len(re.findall(r" all-reduce\(", program)) == 2
 
 
 def test_running_statistics_move_towards_the_batchs():
