@@ -38,8 +38,8 @@ PREPARE := $(BIN)/python -m lhg_jax.prepare --source synthetic
 CACHE := out/synthetic/speech
 RECORDED := $(if $(SPEECH),--speech $(SPEECH) --clear-licence --speech-cache $(CACHE))
 VOICES := $(if $(SPEECH),$(RECORDED) --speech-share 0.65)
-# The mean listener hears one half of the people, the head that draws the other half: it must not learn
-# from a mean that knows its voices.
+# The mean listener hears all of the people: more voices are worth more to it than a head that learns from other people
+# than it did. The head learns from a half of them, the live listener from the other.
 HALF := $(if $(SPEECH),--speech-part 0 0.5)
 OTHER_HALF := $(if $(SPEECH),--speech-part 0.5 1)
 SPEEDS := $(if $(SPEECH),--speech-speeds 0.9 1 1.1)
@@ -56,11 +56,11 @@ demo-model: demo-live-model
 	$(PREPARE) $(RECORDED) --hours 0.4 --seed 1 --split test --out out/synthetic/head_test
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
 ifdef SPEECH
-	$(PREPARE) --listeners constant $(VOICES) $(HALF) $(SPEEDS) --hours 6 --seed 1 --split train \
+	$(PREPARE) --listeners constant $(VOICES) $(SPEEDS) --hours 12 --seed 1 --split train \
 		--out out/synthetic/rules
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo_voices \
 		--config.start.listener=out/demo/listener.safetensors --config.data.train=out/synthetic/rules \
-		--config.train.steps=2000 --config.optimizer.learning_rate=2e-3
+		--config.train.steps=4000 --config.optimizer.learning_rate=2e-3
 endif
 	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
 		--config.start.listener=$(MEAN)/listener.safetensors

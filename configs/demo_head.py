@@ -1,4 +1,4 @@
-"""The demo listener's second stage: a flow head on a trunk, with clips of speakers it never heard.
+"""The demo listener's second stage: a flow head on a trunk.
 
 Reproduces: a flow head like that in lhg_jax/assets/demo.safetensors, of clips made in the same way.
 Command:
@@ -23,7 +23,7 @@ from lhg_jax.config import (
 from lhg_jax.models.flow_head import FlowHeadConfig
 
 config = TrainConfig(
-    model=FlowHeadConfig(steps=16, guidance=1.5),
+    model=FlowHeadConfig(steps=16, guidance=2.0),
     data=DataConfig(train="out/synthetic/head_train", evaluation="out/synthetic/head_valid"),
     train=LoopConfig(batch_size=512, steps=7500, seed=0, log_every=50, eval_every=2000),
     loss=LossConfig(),
