@@ -91,8 +91,7 @@ def nothing_at_all(sums_R: Array) -> float:
 
 def _forward(rows_ND, columns_MD, valid_M, counted_N, chunk, bound, excluded, operands):
     weights_N = counted_N.astype(rows_ND.dtype)
-    options = {"chunk": chunk, "bound": bound, "excluded": excluded, "operands": operands}
-    gradients = functools.partial(_gradients, **options)
+    gradients = functools.partial(_gradients, chunk=chunk, bound=bound, excluded=excluded, operands=operands)
     values_N, drows_ND, dcolumns_MD = gradients(rows_ND, columns_MD, valid_M, weights_N)
     return values_N, (rows_ND, columns_MD, valid_M, counted_N, drows_ND, dcolumns_MD)
 
@@ -104,8 +103,8 @@ def _backward(chunk, bound, excluded, operands, residuals, dvalues_N):
 
     @jax.jit
     def recomputed(weights_N):  # training/flops.py knows it by this name
-        options = {"chunk": chunk, "bound": bound, "excluded": excluded, "operands": operands}
-        return _gradients(rows_ND, columns_MD, valid_M, weights_N, **options)[1:]
+        arrays = rows_ND, columns_MD, valid_M, weights_N
+        return _gradients(*arrays, chunk=chunk, bound=bound, excluded=excluded, operands=operands)[1:]
 
     def compute(state):
         _, weights_N, _ = state

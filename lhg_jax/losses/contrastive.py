@@ -82,8 +82,10 @@ def _eq2(
     text_ND = _unit_rows(x.text_BTD, x.scored_BT) / temperature
     banks = tuple(_unit_rows(level_BTD, x.in_clip_BT) for level_BTD in x.levels)
     columns_MD, valid_M = _interleave(banks), jnp.repeat(x.in_clip_BT.ravel(), len(banks))
-    options = {"chunk": chunk, "bound": 1 / temperature, "excluded": excluded}
-    log_sum = functools.partial(bounded_logsumexp, operands=_operands(x.text_BTD), **options)
+    operands = _operands(x.text_BTD)
+    log_sum = functools.partial(
+        bounded_logsumexp, chunk=chunk, bound=1 / temperature, excluded=excluded, operands=operands
+    )
     spread_N = log_sum(text_ND, columns_MD, valid_M, x.scored_BT.ravel())
     align_N = -(text_ND * banks[2]).sum(-1)
     terms = {"align": align_N, "spread": spread_N}
@@ -215,8 +217,8 @@ def infonce(x: ContrastiveInputs, *, temperature: float, chunk: int) -> LossSums
     text_ND = _unit_rows(x.text_BTD, scored_BT) / math.sqrt(temperature)
     high_ND = _unit_rows(x.levels[2], scored_BT) / math.sqrt(temperature)
     positive_N = (text_ND * high_ND).sum(-1)
-    options = {"chunk": chunk, "bound": 1 / temperature, "operands": _operands(x.text_BTD)}
-    log_sum = functools.partial(bounded_logsumexp, **options)
+    operands = _operands(x.text_BTD)
+    log_sum = functools.partial(bounded_logsumexp, chunk=chunk, bound=1 / temperature, operands=operands)
     text_to_high = log_sum(text_ND, high_ND, scored_N, scored_N) - positive_N
     high_to_text = log_sum(high_ND, text_ND, scored_N, scored_N) - positive_N
     terms = {"text_to_high": 0.5 * text_to_high, "high_to_text": 0.5 * high_to_text}
