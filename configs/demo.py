@@ -10,7 +10,7 @@ or this stage alone,
     --out out/synthetic/valid
   python -m lhg_jax.train --config configs/demo.py --workdir out/demo
 With recordings (SPEECH=DIR) it goes on for 4,000 steps on clips with their voices as well (Makefile).
-Time: 26 minutes of training on two CPU cores that did other work as well; with recordings about another 90,
+Time: 26 minutes of training on two CPU cores that did other work as well; with recordings another 96,
 on a machine under load.
 Expected score: on 60 held-out dyads, after the first 2,400 steps, nod F1 0.77, shakes 0.97, smile 0.97,
 mirroring 0.81, blinks 0.99 (tools/export_demo.py).

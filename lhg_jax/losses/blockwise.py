@@ -119,9 +119,15 @@ def _softplus_backward(chunk, bias, residuals, dvalues_N):
 blockwise_sum_softplus.defvjp(_softplus_forward, _softplus_backward)
 
 
+def product(a: Array, b: Array) -> Array:
+    """Matrix product, as precise as `PRECISION`; added up in float32, float64 ones in float64."""
+    added_up = a.dtype if a.dtype == jnp.float64 else jnp.float32
+    return jnp.matmul(a, b, precision=PRECISION, preferred_element_type=added_up)
+
+
 def products(rows_RD: Array, columns_MD: Array) -> Array:
-    """Dot products of each row with each column, as precise as `PRECISION`."""
-    return jnp.matmul(rows_RD, columns_MD.T, precision=PRECISION)
+    """Dot products of each row with each column."""
+    return product(rows_RD, columns_MD.T)
 
 
 @jax.jit
@@ -152,8 +158,8 @@ def _pull_back(
     def block(dcolumns_MD: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
         rows_RD, *own = inputs
         dproducts_RM = dproducts(recomputed(rows_RD, columns_MD), *own)
-        drows_RD = jnp.matmul(dproducts_RM, columns_MD, precision=PRECISION)
-        return dcolumns_MD + jnp.matmul(dproducts_RM.T, rows_RD, precision=PRECISION), drows_RD
+        drows_RD = product(dproducts_RM, columns_MD)
+        return dcolumns_MD + product(dproducts_RM.T, rows_RD), drows_RD
 
     blocks = tuple(split(x, chunk) for x in (rows_ND, *per_row))
     dcolumns_MD, drows = lax.scan(block, jnp.zeros_like(columns_MD), blocks)

@@ -16,12 +16,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from lhg_jax.losses.blockwise import (
-    PRECISION,
     Excluded,
     allowed,
     blockwise_logsumexp,
     join,
     nothing,
+    product,
+    products,
     split,
 )
 
@@ -72,16 +73,10 @@ def _logsumexp(rows_ND, columns_MD, valid_M, counted_N, chunk, bound, excluded, 
 
 def _exponentials(rows_RD, index_R, columns_MD, valid_M, bound, excluded) -> tuple[Array, Array]:
     """exp(product - bound) of a block, zero where not allowed, and its sums (not quite 0 for no column)."""
-    e_RM = jnp.exp(_product(rows_RD, columns_MD.T) - bound)
+    e_RM = jnp.exp(products(rows_RD, columns_MD) - bound)
     e_RM = jnp.where(allowed(index_R, valid_M, excluded), e_RM, 0)
     sums_R = e_RM.sum(1)
     return e_RM, jnp.maximum(sums_R, nothing_at_all(sums_R))
-
-
-def _product(a: Array, b: Array) -> Array:
-    """Matrix product, added up in float32, or in float64 where the operands are."""
-    added_up = a.dtype if a.dtype == jnp.float64 else jnp.float32
-    return jnp.matmul(a, b, precision=PRECISION, preferred_element_type=added_up)
 
 
 def nothing_at_all(sums_R: Array) -> float:
@@ -140,8 +135,8 @@ def _gradients(
         # Scales rows of the small operands, not of the block. Rows without columns have no gradient.
         share_R1 = jnp.where(sums_R > nothing_at_all(sums_R), weights_R / sums_R, 0)[:, None]
         e_RM = e_RM.astype(operands)
-        drows_RD = share_R1 * _product(e_RM, columns_MD)
-        dcolumns_MD += _product(e_RM.T, (share_R1 * rows_RD.astype(share_R1.dtype)).astype(operands))
+        drows_RD = share_R1 * product(e_RM, columns_MD)
+        dcolumns_MD += product(e_RM.T, (share_R1 * rows_RD.astype(share_R1.dtype)).astype(operands))
         return dcolumns_MD, (bound + jnp.log(sums_R), drows_RD)
 
     per_row = (rows_ND, jnp.arange(len(rows_ND)), weights_N)

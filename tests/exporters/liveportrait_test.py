@@ -246,5 +246,6 @@ IN_ONNX = {
 def test_official_file_as_onnx_equals_recording(shared, tmp_path, name):
     torch.save(official_state(shared, name), tmp_path / "official.pth")
     stage = interop.load(export(f"liveportrait_{name}", tmp_path / "official.pth", tmp_path / f"{name}.onnx"))
+    assert float(stage.metadata["largest_relative_difference"]) < 1e-3
     for network, key, found, data in IN_ONNX[name](shared, stage):
         assert_close(found, data[f"out_{key}"], tolerances(shared, network, "a")[key])
