@@ -68,6 +68,6 @@ def test_a_step_sends_what_docs_scaling_says(tmp_path):
     params, sizes = analyse(config, devices=64, fsdp=1)
     stamps, level = 64 * CROP, 8
     assert set(sizes) == {"all-reduce", "all-gather"}
-    assert sizes["all-gather"] == 2 * 4 * stamps * level
-    gradients_and_rows = 4 * params + 4 * stamps * level + 4 * stamps
+    assert sizes["all-gather"] == (1 + 4) * stamps
+    gradients_and_rows = 4 * params + 2 * 4 * stamps * level + 2 * 4 * stamps
     assert gradients_and_rows <= sizes["all-reduce"] < gradients_and_rows + 4_000  # the norms' statistics

@@ -52,6 +52,8 @@ class Options:
     """Time stamps of a clip."""
     level_size: int = 128
     """d of the contrastive loss."""
+    words: float = 0.61
+    """Share of the time stamps that have a word: anchors of the contrastive loss."""
     norms: int = 46
     """Batch norms."""
     mfu: float = 0.3
@@ -59,15 +61,15 @@ class Options:
 
 
 def contrastive_flops(options: Options, devices: int) -> float:
-    """Of one device: all rows against its columns, three products (similarities, two gradients)."""
-    rows = options.frames * options.clips
-    return 3 * 2 * (rows * devices) * (3 * rows) * options.level_size
+    """Of one device: all anchors against its columns, three products (similarities, two gradients)."""
+    stamps = options.frames * options.clips
+    return 3 * 2 * (options.words * stamps * devices) * (3 * stamps) * options.level_size
 
 
 def times_s(options: Options, chip: Chip, devices: int) -> dict[str, float]:
     """Seconds of each part of a step, nothing overlapped."""
     share = (devices - 1) / devices
-    text_bytes = 4 * options.frames * options.clips * devices * options.level_size
+    text_bytes = 4 * options.words * options.frames * options.clips * devices * options.level_size
     hops = math.ceil(math.log2(devices))
     speed = options.mfu * chip.peak
     sent = chip.near_bytes_per_s if devices <= 8 else chip.bytes_per_s
@@ -75,7 +77,7 @@ def times_s(options: Options, chip: Chip, devices: int) -> dict[str, float]:
         "model": options.flops_per_clip * options.clips / speed,
         "Eq. 2": contrastive_flops(options, devices) / speed,
         "gradients": 2 * share * 4 * options.params / sent,
-        "f_t": (2 + 2) * share * text_bytes / sent,  # gathered twice, gradients all-reduced
+        "f_t": (2 + 2) * share * text_bytes / sent,  # anchors and their gradients, both all-reduced
         "norms": 2 * options.norms * hops * chip.latency_s,
     }
 

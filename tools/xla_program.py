@@ -141,7 +141,7 @@ class Program:
                 yield computation, instruction, times
 
     def trips(self, computation: Computation, loop: Instruction) -> int:
-        """How often a loop runs that counts from a constant to another.
+        """How often a loop runs that counts from a constant to another; at most, if it may end before.
 
         0 for one that a flag starts (losses/bounded.py's, which does what training never needs); raises
         ValueError for any other.
@@ -149,38 +149,61 @@ class Program:
         if known := re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.rest):
             return int(known[1])
         condition = self.computations[loop.attribute("condition").strip("%")]
-        test = condition.root
-        while test.opcode == "fusion":  # a comparison alone in a fusion reads the loop's values in its order
+        counts, problem = [], None
+        for sides in self._comparisons(condition, condition.root):
+            try:
+                first, last = (self._start(computation, loop, side) for side in sides)
+                counts.append(abs(last - first))
+            except ValueError as error:
+                problem = error
+        if problem and not counts:
+            raise problem
+        return min(counts, default=0)
+
+    def _comparisons(
+        self, within: Computation, test: Instruction, given: list[Instruction] | None = None
+    ) -> Iterator[tuple[Instruction, Instruction]]:
+        """Sides of each comparison that has to hold; `given` is what parameters of a fusion stand for."""
+
+        def source(name: str) -> Instruction:
+            found = within.behind(name)
+            return given[int(found.arguments)] if given and found.opcode == "parameter" else found
+
+        if test.opcode == "fusion":
             inner = self.computations[test.called[0]]
-            if inner.root.opcode != "compare":
-                return 0
-            sides = [_outside(inner, test, operand) for operand in inner.root.operands]
-            test = dataclasses.replace(inner.root, operands=tuple(sides))
-        if test.opcode != "compare":
-            return 0
-        if test.attribute("direction") not in ("LT", "GT"):
-            raise ValueError(f"{loop.name}: not a counted loop")
-        values = [self._value(computation, loop, condition, side) for side in test.operands]
-        return abs(values[1] - values[0])
+            yield from self._comparisons(inner, inner.root, [source(name) for name in test.operands])
+        elif test.opcode == "and":
+            for name in test.operands:
+                yield from self._comparisons(within, within.behind(name), given)
+        elif test.opcode == "compare":
+            if test.attribute("direction") not in ("LT", "GT"):
+                raise ValueError(f"{test.name}: not that of a counted loop")
+            left, right = test.operands
+            yield source(left), source(right)
 
-    def _value(self, computation: Computation, loop: Instruction, condition: Computation, side: str) -> int:
+    def _start(self, computation: Computation, loop: Instruction, side: Instruction) -> int:
         """A constant of the condition, or what an entry of the loop's values is before its first turn."""
-        instruction = condition.behind(side)
-        if instruction.opcode == "get-tuple-element":
-            start = computation.behind(loop.operands[0])
-            index = int(instruction.attribute("index"))
-            instruction = computation.behind(start.operands[index])
-        if instruction.opcode != "constant":
+        if side.opcode == "get-tuple-element":
+            values = computation.behind(loop.operands[0])
+            while values.opcode == "parameter" and computation.name in self._callers:
+                computation, call = self._callers[computation.name]
+                values = computation.behind(call.operands[int(values.arguments)])
+            if values.opcode == "tuple":
+                side = computation.behind(values.operands[int(side.attribute("index"))])
+        if side.opcode != "constant":
             raise ValueError(f"{loop.name}: counts from or to something that is computed")
-        return int(instruction.arguments)
+        return int(side.arguments)
 
-
-def _outside(inner: Computation, fusion: Instruction, name: str) -> str:
-    """The fusion's operand that an instruction inside stands for."""
-    source = inner.behind(name)
-    if source.opcode != "parameter":
-        raise ValueError(f"{fusion.name}: compares something that is computed")
-    return fusion.operands[int(source.arguments)]
+    @functools.cached_property
+    def _callers(self) -> dict[str, tuple[Computation, Instruction]]:
+        """Who calls a computation: XLA puts small loops of CPUs into one of their own."""
+        return {
+            name: (computation, instruction)
+            for computation in self.computations.values()
+            for instruction in computation.instructions.values()
+            if instruction.opcode == "call"
+            for name in instruction.called
+        }
 
 
 def parse(text: str) -> Program:

@@ -1,7 +1,7 @@
 """Clips -> batches, by grain: global shuffle, random crops, augmentation, sharding by process, prefetch.
 
-A batch depends on the seed and its number only, not on threads, workers or processes: example n of the
-shuffled stream goes to process n mod P. The whole state of the stream is therefore one number.
+A batch depends on the seed and its number only, not on threads, workers or processes: each process makes its
+piece of it, in the order of processes. The whole state of the stream is therefore one number.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,7 +105,7 @@ class TrainStream:
         crops = _Crops(data.crop_frames, augmentation, source.features.causal)
         clips = InPlaceSource(source) if isinstance(source, RecordSource) else source
         stream = _grain().MapDataset.source(clips).seed(seed).shuffle().repeat().random_map(_with_state)
-        self._batches = stream[process::processes].batch(batch_size // processes, batch_fn=crops)
+        self._batches = stream.batch(batch_size // processes, batch_fn=crops)[process::processes]
         self._next = 0
         self._iterator: Iterator[Batch] | None = None  # started when the first batch is asked for
 

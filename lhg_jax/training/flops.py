@@ -49,7 +49,8 @@ def count_flops(function: Callable, *args: Any) -> int:
     """FLOPs (2 per multiply-add) of one call; `args` may be arrays or their shapes.
 
     What a backward pass computes again to save memory does not count where it is a jitted function of the
-    name `RECOMPUTED` (losses/blockwise.py): model FLOPs are those of a device with memory enough.
+    name `RECOMPUTED` (losses/blockwise.py): model FLOPs are those of a device with memory enough. A loop that
+    may end early (losses/counted.py) counts as if it did not.
     """
     return _count(jax.make_jaxpr(function)(*args).jaxpr)
 
@@ -69,9 +70,17 @@ def _count_equation(equation: Any) -> int:
     if params.get("name") == RECOMPUTED:
         return 0
     inner = [_count(jaxpr) for jaxpr in _inner(params)]
+    if name == "while":
+        return _most_turns(params["cond_jaxpr"].jaxpr) * sum(inner)
     if name == "scan":
         return params["length"] * sum(inner)
     return max(inner, default=0) if name == "cond" else sum(inner)
+
+
+def _most_turns(condition: Any) -> int:
+    """The least number that the condition of a loop compares with; 1 for one that a flag starts."""
+    limits = [equation.invars[1] for equation in condition.eqns if equation.primitive.name == "lt"]
+    return min((int(limit.val) for limit in limits if hasattr(limit, "val")), default=1)
 
 
 def _count_convolution(equation: Any) -> int:

@@ -1,17 +1,22 @@
 """Negatives from groups of clips: as if each group were the batch, wherever its clips lie."""
 
 import functools
-import re
+import math
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from training_cli import ROOT
 
 from lhg_jax.losses import CONTRASTIVE, ContrastiveInputs
 from lhg_jax.losses.groups import in_groups
 from lhg_jax.training.sharding import batch_sharding, group_sharding, make_mesh
 from lhg_jax.util.errors import UserError
+
+sys.path.insert(0, str(ROOT / "tools"))
+from xla_program import COLLECTIVES, parse
 
 NAMES = ["paper", "word", pytest.param("temporal", marks=pytest.mark.slow)]
 
@@ -63,7 +68,7 @@ def test_one_group_is_the_whole_batch():
 @pytest.mark.parametrize("groups", [2, 4, 16])
 @pytest.mark.parametrize("name", NAMES)
 def test_eight_devices_equal_one(name, groups):
-    """In groups of several devices, and several groups on one; nothing is sent from group to group."""
+    """In groups of several devices, and several groups on one; no features are sent from group to group."""
     clips = random_clips(16)
     one = jax.jit(functools.partial(evaluate, in_groups(CONTRASTIVE[name], groups, lambda x: x)))(*clips)
     mesh = make_mesh(1, groups=groups)
@@ -73,8 +78,11 @@ def test_eight_devices_equal_one(name, groups):
     step = jax.jit(functools.partial(evaluate, loss), out_shardings=batch_sharding(mesh))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), step(*spread), one)
     sizes = [
-        np.prod([int(n) for n in shape.split(",")])
-        for shape in re.findall(r"= f32\[([\d,]+)\]\S* all-gather\(", step.lower(*spread).compile().as_text())
+        math.prod(array.shape)
+        for _, instruction, _ in parse(step.lower(*spread).compile().as_text()).executed()
+        if instruction.opcode in COLLECTIVES
+        for array in instruction.arrays
+        if array.dtype == "f32"
     ]
     text_features = clips[0]["text"].size
     assert bool(sizes) == (groups < 8)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -73,6 +74,12 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def start_two(config: Path, workdir: Path, cache: Path) -> list[subprocess.Popen]:
+    """Two processes of four devices each, which train together."""
+    flags = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--timeout-s", "500")
+    return [start(config, workdir, *flags, "--process-id", str(i), devices=4, cache=cache) for i in range(2)]
+
+
 @pytest.mark.slow  # starts JAX anew
 @pytest.mark.parametrize("process_id", [0, 1])
 def test_processes_that_never_come_end_with_one_line(process_id):
@@ -134,11 +141,7 @@ def test_one_device_eight_and_two_processes_of_four_have_the_same_losses(tmp_pat
     cache = tmp_path / "cache"
     finish(start(config, tmp_path / "one", cache=cache))
     finish(start(config, tmp_path / "eight", devices=8, cache=cache))
-    flags = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--timeout-s", "500")
-    two = [
-        start(config, tmp_path / "two", *flags, "--process-id", str(i), devices=4, cache=cache)
-        for i in range(2)
-    ]
+    two = start_two(config, tmp_path / "two", cache)
     outputs = [finish(process) for process in two]
     assert "finished at step 20" in outputs[0]
     assert "finished" not in outputs[1] and "training" not in outputs[1]
@@ -152,6 +155,33 @@ def test_one_device_eight_and_two_processes_of_four_have_the_same_losses(tmp_pat
         scores = [metrics(tmp_path / folder, "eval")[-1] for folder in (name, "one")]
         np.testing.assert_allclose(scores[0]["L_dec"], scores[1]["L_dec"], rtol=1e-4)
     states = [saved(tmp_path / name, 20) for name in ("two", "one")]
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        np.testing.assert_allclose(value, states[1][name], rtol=1e-2, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.slow  # three processes that compile the listener
+def test_groups_on_eight_devices_and_on_two_processes_of_four_have_the_same_losses(tmp_path):
+    """Also with dropout and noise, which a clip's place in the batch decides."""
+    make_folder(tmp_path / "clips", frames=(9, 12, 7))
+    config = listener_config(tmp_path / "clips")
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, dropout=0.2),
+        train=dataclasses.replace(config.train, steps=6),
+        loss=dataclasses.replace(config.loss, negatives="group", group_clips=4),
+        augment=dataclasses.replace(config.augment, label_noise=0.1),
+    )
+    file, cache = write_config(tmp_path / "config.py", config), tmp_path / "cache"
+    finish(start(file, tmp_path / "eight", devices=8, cache=cache))
+    for process in start_two(file, tmp_path / "two", cache):
+        finish(process)
+    eight, two = metrics(tmp_path / "eight"), metrics(tmp_path / "two")
+    assert [entry["step"] for entry in two] == list(range(1, 7))
+    for metric in ("loss", "L_const", "candidates", "grad_norm"):
+        values = [[entry[metric] for entry in run] for run in (two, eight)]
+        np.testing.assert_allclose(*values, rtol=1e-5, err_msg=metric)
+    states = [saved(tmp_path / name, 6) for name in ("two", "eight")]
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():
         np.testing.assert_allclose(value, states[1][name], rtol=1e-2, atol=1e-4, err_msg=name)
@@ -171,11 +201,7 @@ def test_two_processes_start_from_a_listener_and_leave_one(tmp_path):
         start=StartConfig(listener=str(tmp_path / "one" / listener)),
     )
     file = write_config(tmp_path / "two.py", still)
-    flags = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--timeout-s", "500")
-    two = [
-        start(file, tmp_path / "two", *flags, "--process-id", str(i), devices=4, cache=cache)
-        for i in range(2)
-    ]
+    two = start_two(file, tmp_path / "two", cache)
     assert f"listener: {tmp_path / 'two' / listener}" in finish(two[0]).replace("\n", "")
     finish(two[1])
     one, after = (load_listener(tmp_path / name / listener).variables for name in ("one", "two"))
@@ -190,11 +216,7 @@ def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
     config = make_config(tmp_path / "clips", steps=1_000_000)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, evaluation=""))
     file, cache = write_config(tmp_path / "config.py", config), tmp_path / "cache"
-    flags = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--timeout-s", "500")
-    two = [
-        start(file, tmp_path / "run", *flags, "--process-id", str(i), devices=4, cache=cache)
-        for i in range(2)
-    ]
+    two = start_two(file, tmp_path / "run", cache)
     while not (tmp_path / "run" / "metrics.jsonl").exists() or len(metrics(tmp_path / "run")) < 3:
         assert all(process.poll() is None for process in two), two[0].communicate()
         time.sleep(0.2)

@@ -1,8 +1,10 @@
 """Eq. 2 with its gradient: the streaming form against the plain N x 3N form, time and peak memory.
 
     python tools/bench/contrastive.py [--stamps 720 5760 11520 50000 200000] [--chunk 720] [--runs 5]
+                                       [--words 1]
 
-Times are medians of runs in turn in one process. Peak memory is that of a process that computes loss and
+`--words` is the share of time stamps that have a word, 0.61 in training crops; the plain form compares them
+all. Times are medians of runs in turn in one process. Peak memory is that of a process that computes loss and
 gradient once, less that of one that does the same for 8 time stamps (Linux). The plain form stops at 11,520;
 above, the time is that one computation's.
 """
@@ -23,19 +25,19 @@ from lhg_jax.losses import CONTRASTIVE, ContrastiveInputs
 SIZE, TEMPERATURE, LARGEST_PLAIN = 128, 0.07, 11520
 
 
-def features(stamps: int) -> tuple[jax.Array, ...]:
-    """Random (text, low, mid, high), each [1, stamps, SIZE]."""
+def features(stamps: int, words: float) -> tuple[jax.Array, ...]:
+    """Random (text, low, mid, high), each [1, stamps, SIZE], and which stamps have a word [1, stamps]."""
     rng = np.random.default_rng(0)
-    return tuple(jnp.asarray(rng.standard_normal((1, stamps, SIZE), np.float32)) for _ in range(4))
+    arrays = [jnp.asarray(rng.standard_normal((1, stamps, SIZE), np.float32)) for _ in range(4)]
+    return *arrays, jnp.asarray(rng.permutation(stamps)[None] < round(words * stamps))
 
 
 def streaming(chunk: int):
     """Loss and gradient of the package."""
 
-    def loss(text_BTD, *levels):
-        mask_BT = jnp.ones(text_BTD.shape[:2], bool)
-        words_BT = mask_BT.astype(jnp.int32)
-        inputs = ContrastiveInputs(text_BTD, levels, mask_BT, mask_BT, words_BT)
+    def loss(text_BTD, low_BTD, mid_BTD, high_BTD, spoken_BT):
+        levels, in_clip_BT = (low_BTD, mid_BTD, high_BTD), jnp.ones(text_BTD.shape[:2], bool)
+        inputs = ContrastiveInputs(text_BTD, levels, spoken_BT, in_clip_BT, spoken_BT.astype(jnp.int32))
         return CONTRASTIVE["paper"](inputs, temperature=TEMPERATURE, chunk=chunk).mean()
 
     return jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3)))
@@ -45,9 +47,11 @@ def plain():
     """The same by the whole matrix."""
 
     def loss(*arrays):
+        *arrays, spoken = arrays
         text, low, mid, high = (x[0] / jnp.linalg.norm(x[0], axis=-1, keepdims=True) for x in arrays)
         logits = text @ jnp.concatenate([low, mid, high]).T / TEMPERATURE
-        return (jax.nn.logsumexp(logits, axis=1) - (text * high).sum(-1) / TEMPERATURE).mean()
+        values = jax.nn.logsumexp(logits, axis=1) - (text * high).sum(-1) / TEMPERATURE
+        return jnp.where(spoken[0], values, 0).sum() / spoken.sum()
 
     return jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3)))
 
@@ -65,16 +69,16 @@ def seconds(functions: list, arrays: tuple[jax.Array, ...], runs: int) -> list[f
     return [statistics.median(own) for own in times]
 
 
-def once(form: str, stamps: int, chunk: int) -> tuple[float, float]:
+def once(form: str, stamps: int, chunk: int, words: float) -> tuple[float, float]:
     """Seconds, and peak resident memory (GB), of a fresh process that computes `form` once."""
     command = [sys.executable, __file__, "--measure", form, "--stamps", str(stamps), "--chunk", str(chunk)]
-    wall, peak = map(float, subprocess.check_output(command, text=True).split())
+    wall, peak = map(float, subprocess.check_output([*command, "--words", str(words)], text=True).split())
     return wall, peak
 
 
-def measure(form: str, stamps: int, chunk: int) -> None:
+def measure(form: str, stamps: int, chunk: int, words: float) -> None:
     """What that process does."""
-    arrays = features(stamps)
+    arrays = features(stamps, words)
     function = (plain() if form == "plain" else streaming(chunk)).lower(*arrays).compile()
     start = time.perf_counter()
     jax.block_until_ready(function(*arrays))
@@ -91,20 +95,21 @@ def main() -> None:
     parser.add_argument("--stamps", type=int, nargs="+", default=[720, 5760, 11520, 50000, 200000])
     parser.add_argument("--chunk", type=int, default=720)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--words", type=float, default=1.0)
     parser.add_argument("--measure", choices=["streaming", "plain"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        measure(args.measure, args.stamps[0], args.chunk)
+        measure(args.measure, args.stamps[0], args.chunk, args.words)
         return
-    _, base = once("streaming", 8, args.chunk)
-    print(f"chunk {args.chunk}, D {SIZE}, {args.runs} runs, base {base:.2f} GB")
+    _, base = once("streaming", 8, args.chunk, args.words)
+    print(f"chunk {args.chunk}, D {SIZE}, words {args.words}, {args.runs} runs, base {base:.2f} GB")
     print("     N | seconds: streaming plain | ratio | GB over base: streaming plain")
     for stamps in args.stamps:
         forms = ["streaming", "plain"] if stamps <= LARGEST_PLAIN else ["streaming"]
-        times, peaks = zip(*(once(form, stamps, args.chunk) for form in forms), strict=True)
+        times, peaks = zip(*(once(form, stamps, args.chunk, args.words) for form in forms), strict=True)
         ratio = "    -"
         if len(forms) > 1:
-            times = seconds([streaming(args.chunk), plain()], features(stamps), args.runs)
+            times = seconds([streaming(args.chunk), plain()], features(stamps, args.words), args.runs)
             ratio = f"{times[0] / times[1]:5.2f}"
         columns = [" ".join(f"{x:8.3f}" for x in times), ratio, " ".join(f"{x - base:6.2f}" for x in peaks)]
         print(f"{stamps:6d} | {' | '.join(columns)}", flush=True)
