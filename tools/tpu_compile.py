@@ -69,6 +69,8 @@ class Options:
     """KEY=VALUE, as in tools/sweep.py."""
     words: int = 24
     """Word rows of a crop."""
+    anchors: float = 1.0
+    """Share of anchors (time stamps that have a word, 0.61 in training): Eq. 2's loop ends with the last."""
     effort: float = 0.0
     """-1: the compiler takes a quarter of the time for a slower program, to compare two of them."""
     lanes: int = 128
@@ -241,7 +243,7 @@ def main(options: Options) -> None:
         if options.program:
             options.program.parent.mkdir(parents=True, exist_ok=True)
             options.program.write_text(compiled.text)
-    print("\n".join(table(parse(compiled.text), chip, options.clips_per_device)))
+    print("\n".join(table(parse(compiled.text, options.anchors), chip, options.clips_per_device)))
     if compiled.seconds and compiled.memory:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(

@@ -119,10 +119,17 @@ class Computation:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """All computations, and the name of the first."""
+    """All computations, and the name of the first.
+
+    Attributes:
+      computations: by name.
+      entry: name of the one that is run.
+      share: how much of its turns a loop takes that may end before.
+    """
 
     computations: dict[str, Computation]
     entry: str
+    share: float = 1.0
 
     def executed(self) -> Iterator[tuple[Computation, Instruction, int]]:
         """Instructions of all computations but fusions' inner ones, with how often each runs."""
@@ -141,7 +148,7 @@ class Program:
                 yield computation, instruction, times
 
     def trips(self, computation: Computation, loop: Instruction) -> int:
-        """How often a loop runs that counts from a constant to another; at most, if it may end before.
+        """How often a loop runs that counts from a constant to another; `share` of it, if it may end before.
 
         0 for one that a flag starts (losses/bounded.py's, which does what training never needs); raises
         ValueError for any other.
@@ -158,7 +165,7 @@ class Program:
                 problem = error
         if problem and not counts:
             raise problem
-        return min(counts, default=0)
+        return math.ceil(min(counts, default=0) * (self.share if problem else 1))
 
     def _comparisons(
         self, within: Computation, test: Instruction, given: list[Instruction] | None = None
@@ -206,8 +213,8 @@ class Program:
         }
 
 
-def parse(text: str) -> Program:
-    """Reads the text of an optimised HLO module."""
+def parse(text: str, share: float = 1.0) -> Program:
+    """Reads the text of an optimised HLO module; `share` is `Program`'s."""
     computations: dict[str, Computation] = {}
     entry, current = "", None
     for line in text.splitlines():
@@ -218,7 +225,7 @@ def parse(text: str) -> Program:
             current.instructions[instruction.name] = instruction
         elif line.startswith("}"):
             current = None
-    return Program(computations, entry)
+    return Program(computations, entry, share)
 
 
 def _parse_line(line: str) -> Instruction | None:

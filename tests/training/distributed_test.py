@@ -168,6 +168,7 @@ def test_groups_on_eight_devices_and_on_two_processes_of_four_have_the_same_loss
     config = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, dropout=0.2),
+        data=dataclasses.replace(config.data, evaluation=""),
         train=dataclasses.replace(config.train, steps=6),
         loss=dataclasses.replace(config.loss, negatives="group", group_clips=4),
         augment=dataclasses.replace(config.augment, label_noise=0.1),
