@@ -18,10 +18,10 @@ from lhg_jax.util.errors import UserError
 
 # A person's neutral face is estimated from at most so many frames, evenly spread over the clip.
 IDENTITY_FRAMES = 300
-# Photographs warped by known pitch, yaw and roll up to ±12 degrees come back at these parts of it (0.70-0.79,
-# 0.83-0.89, 0.97-1.0 on four), so they are undone. Most of it is the warp's doing, not the trees': it moves
-# the landmarks by 0.82-0.90 of a pitch and 0.85-0.95 of a yaw (15 faces), so a real turn comes out too large.
-DETECTED_TURN = np.array([0.8, 0.9, 1.0])
+# The part of each angle (pitch, yaw, roll) that the landmarks show, so that it is undone. Yaw: of real turns,
+# by two networks that agree (mean of eight clips). Pitch: of what the mesh renderer draws, which shows too
+# little of a nod; of a real one the landmarks show about all, so it comes out too large (docs/benchmarks.md).
+DETECTED_TURN = np.array([0.8, 0.78, 1.0])
 EXACT_TURN = np.ones(3)
 IDENTITY_ROUNDS = 3  # of pose and neutral face in turn; the third moves the pose by less than 0.1 degrees
 

@@ -20,7 +20,7 @@ from lhg_jax.speech.cues import Word
 from lhg_jax.speech.words import to_json
 from lhg_jax.util.errors import UserError, about
 
-RECIPE_VERSION = 1  # raised when the same recordings would give other clips: old clips are then made again
+RECIPE_VERSION = 2  # raised when the same recordings would give other clips: old clips are then made again
 LEAST_SEEN = 0.25  # share of a clip in which the listener must be seen to listen
 
 

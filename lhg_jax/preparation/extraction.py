@@ -28,7 +28,7 @@ from lhg_jax.speech.word_options import WordOptions
 from lhg_jax.speech.words import Word, misfit, read_transcript, to_json
 from lhg_jax.util.errors import UserError, about
 
-RECIPE_VERSION = 3  # raised when the same files would give other clips: old clips are then made again
+RECIPE_VERSION = 4  # raised when the same files would give other clips: old clips are then made again
 LENGTH_TOLERANCE = 2  # frames by which the two videos may differ, and the sound from them without a note
 FPS_TOLERANCE = 0.1
 WaveAt = Callable[[int], Float[np.ndarray, "samples"]]  # the sound at a rate (Hz)

@@ -7,11 +7,10 @@ u:
             fitted face model, the visible half of an ellipsoid for forehead, scalp and hair, the neck, and a
             flat background far away. An image with depth of slope z_x, turned by the angle a, is compressed
             by cos(a) - |sin(a) z_x| and folds over where that is negative, so the slope is bounded. There are
-            three depths: one bounded by SLOPE (the side of a nose; safe to 20 degrees); the same for nods, in
-            which the sides of the jaw follow the face more than their own depth says, because what is seen
-            there is an occluding contour, which slides over the skin (by how much was measured: a frame of a
-            talking head, drawn in the poses of others, then shows the jaw where those show it); and one
-            bounded by FLAT_SLOPE (safe to 40 degrees), which takes over as a turn grows.
+            three depths: one bounded by SLOPE (the side of a nose; safe to 20 degrees), one like it for nods,
+            and one bounded by FLAT_SLOPE (safe to 40 degrees), which takes over as a turn grows. In all of
+            them jaw, ears and hair follow the face more than their own depth says (`Relief`), because what is
+            seen there is an occluding contour, which slides over the skin.
   head      w(u) in [0, 1]: 1 on the head, falling smoothly to 0 with the distance d from the head's outline:
             over a neck length below the jaw, over a length of air or hair elsewhere. What is near the head
             follows it, so nothing tears; background far away does not move at all.
@@ -37,11 +36,24 @@ NECK = 1.5  # from the jaw to where the shoulders stand still
 SKIN = 0.55  # outside the landmarks' hull, over which expression fades
 SLOPE, FLAT_SLOPE = 2.3, 0.95  # of the depth
 OUTLINE = [0, 1, 2, 3, 4, 12, 13, 14, 15, 16]
-# In nods: the depth that the outline's is drawn to, and what is left of the difference. In a talking head the
-# jaw kept 0.55; less takes a quarter off what a nod of 12 degrees does to the embedding of the face.
-OUTLINE_DEPTH = -1.3
-JAW_RELIEF, EAR_RELIEF, SKULL_RELIEF = 0.15, 0.6, 0.5
+OUTLINE_DEPTH = -1.3  # that the outline's depth is drawn to
 _BROW_TOP = -0.95  # head's y above which the ellipsoid, not the landmarks, gives the depth
+
+
+@dataclasses.dataclass(frozen=True)
+class Relief:
+    """What is left of the difference between the depth of the outline's parts and `OUTLINE_DEPTH`."""
+
+    jaw: float
+    ear: float
+    skull: float
+
+
+# In turns: so much that two networks see a yaw as large as it is; the skull by what real clips show of hair.
+# In nods the jaw of a talking head kept 0.55; less keeps the face more alike, and shows less of a nod. Both
+# are measured in docs/benchmarks.md.
+TURNS = Relief(jaw=0.87, ear=0.87, skull=0.5)
+NODS = Relief(jaw=0.15, ear=0.6, skull=0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +103,8 @@ def build_head_field(
     landmarks = shape @ rotation.T
     skull = _skull(shape) @ rotation.T
     step = np.abs(grid[0, 1, 0] - grid[0, 0, 0])
-    surface = _depth(grid, landmarks, skull, rotation)
-    outline = landmarks.copy()
-    outline[OUTLINE, 2] = _drawn(landmarks[OUTLINE, 2], JAW_RELIEF)
-    upright = _depth(grid, outline, skull, rotation, EAR_RELIEF, SKULL_RELIEF)
-    depths = [(surface, SLOPE), (upright, SLOPE), (surface, FLAT_SLOPE)]
+    turning, nodding = (_depth(grid, landmarks, skull, rotation, relief) for relief in (TURNS, NODS))
+    depths = [(turning, SLOPE), (nodding, SLOPE), (turning, FLAT_SLOPE)]
     bounded = [_bound_slope(depth, step, slope) for depth, slope in depths]
     head, body = _weights(grid, landmarks, skull, rotation, around)
     return HeadField(grid, np.stack(bounded), head, body, _spread(grid, landmarks))
@@ -120,13 +129,9 @@ def _depth(
     landmarks: Float[np.ndarray, "68 3"],
     skull: Float[np.ndarray, "points 3"],
     rotation: Float[np.ndarray, "3 3"],
-    ear_relief: float = 1.0,
-    skull_relief: float = 1.0,
+    relief: Relief,
 ) -> Float[np.ndarray, "rows columns"]:
-    """Depth z(u) by a thin-plate spline with a little smoothing, so that no slope is steep.
-
-    The depth of ears and skull is drawn to `OUTLINE_DEPTH` where their relief is less than 1.
-    """
+    """Depth z(u) by a thin-plate spline with a little smoothing, so that no slope is steep."""
     in_head = skull @ rotation
     visible = (skull[:, 2] < (SKULL_CENTRE @ rotation.T)[2]) & (in_head[:, 1] < _BROW_TOP)
     turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
@@ -137,8 +142,10 @@ def _depth(
     ears = np.array([[side * 1.28, y, -0.02] for side in (-1, 1) for y in (-0.4, 0.0, 0.4)])
     neck, ears, skull = neck @ rotation.T, ears @ rotation.T, skull[visible]
     points = np.concatenate([part[:, :2] for part in (landmarks, skull, neck, ears)] + [far])
-    drawn = [_drawn(skull[:, 2], skull_relief), neck[:, 2], _drawn(ears[:, 2], ear_relief)]
-    values = np.concatenate([landmarks[:, 2], *drawn, np.zeros(len(far))])
+    face = landmarks[:, 2].copy()
+    face[OUTLINE] = _drawn(face[OUTLINE], relief.jaw)
+    drawn = [face, _drawn(skull[:, 2], relief.skull), neck[:, 2], _drawn(ears[:, 2], relief.ear)]
+    values = np.concatenate([*drawn, np.zeros(len(far))])
     spline = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=0.002)
     reach = np.linalg.norm(grid, axis=-1, keepdims=True)
     inside = grid * np.minimum(1.0, 4.5 / np.maximum(reach, 1e-6))
