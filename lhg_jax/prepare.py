@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from lhg_jax.faces.tracker_options import SpaceOptions
+from lhg_jax.preparation.speech_options import SpeechOptions
 from lhg_jax.speech.word_options import WordOptions
 from lhg_jax.util.cli import UNSET, Group, Maybe, parse
 from lhg_jax.util.errors import UserError, run_cli
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from lhg_jax.preparation.clip_jobs import Job
     from lhg_jax.preparation.excerpts import ExcerptListing
     from lhg_jax.preparation.extraction import Recipe
-    from lhg_jax.preparation.voices import Voice
 
 CLIPS = ".clips"  # folder of finished clips inside the output, while it is being made
 
@@ -53,27 +53,18 @@ class Options:
     """synthetic: length of all clips together, about, > 0."""
     seed: int = 0
     """synthetic: of the simulator, >= 0."""
-    speech: Maybe[Path] = None
-    """synthetic: recordings with texts to listen to, in LibriSpeech's or LJSpeech's layout, NAME.wav and
-    NAME.txt (or a transcript), or with a manifest.jsonl. No speaker is in two splits."""
-    speech_share: float = 1.0
-    """synthetic, with --speech: share of dyads that hear a recording; the others hear a synthetic voice."""
-    speech_part: tuple[float, float] = (0.0, 1.0)
-    """synthetic, with --speech: the split's speakers from one share to another, e.g. `0 0.5` and `0.5 1`."""
-    speech_speeds: tuple[float, ...] = (1.0,)
-    """synthetic, with --speech: speeds at which all are heard, 0.5-2; `0.9 1 1.1` gives more voices."""
     speech_cache: Maybe[Path] = None
     """with --speech or --layout side-by-side: folder of the analysed recordings; default: beside --out."""
-    clear_licence: bool = False
-    """synthetic, with --speech: only recordings that the manifest marks `clear`, free to be passed on."""
-    english_only: bool = False
-    """synthetic, with --speech: leave out recordings in other languages, whose words nobody here knows."""
+    recordings: Group[SpeechOptions] = dataclasses.field(default_factory=SpeechOptions)
     listeners: Literal["varied", "constant"] = "varied"
     """synthetic: people who differ and vary, or one that keeps fixed rules, by which models can be probed."""
     takes: int = 1
     """synthetic: clips with the same speaker, each with another varied listener; --hours counts them all."""
     silence: float = 0.0
     """synthetic: share of clips in which nobody speaks, 0-1, beside those that the simulator has anyway."""
+    noise: Maybe[tuple[float, float]] = None
+    """synthetic: quietest and loudest noise of the rooms, dB re full scale, e.g. `-70 -30`; default: -70
+    to -45, rooms that are hardly heard."""
     split: Literal["train", "valid", "test"] = "train"
     """synthetic, folder: the split all clips belong to. No two splits share a synthetic dyad."""
     splits: Annotated[dict[str, str], UNSET] = dataclasses.field(default_factory=dict)
@@ -192,42 +183,27 @@ def _plan_synthetic(options: Options) -> Plan:
     from lhg_jax.preparation.synthetic_clips import check_dyads, synthetic_jobs
     from lhg_jax.simulator.dyads import split_seed
 
-    check_dyads(options.listeners, options.takes, options.silence)  # before minutes of recordings
-    voices, left_out = _voices(options, options.speech) if options.speech is not None else ([], [])
-    origin = f"synthetic, {options.speech.resolve()}" if options.speech is not None else "synthetic"
-    shares = options.speech_share, options.listeners, options.takes, options.silence
+    check_dyads(
+        options.listeners, options.takes, options.silence, options.noise
+    )  # before minutes of recordings
+    heard = options.recordings
+    voices, left_out = heard.voices(options.split, *_cache_and_workers(options))
+    origin = f"synthetic, {heard.speech.resolve()}" if heard.speech is not None else "synthetic"
+    shares = heard.speech_share, options.listeners, options.takes, options.silence
     jobs = synthetic_jobs(options.hours, options.seed, options.split, voices, *shares)
     known, encoder = options.words.asr != "none", options.words.word_encoder
     jobs = [
-        dataclasses.replace(job, causal=options.causal, transcribed=known, word_encoder=encoder)
+        dataclasses.replace(
+            job, causal=options.causal, transcribed=known, word_encoder=encoder, noise_db=options.noise
+        )
         for job in jobs
     ]
     return Plan("synthetic_dyads", origin, split_seed(options.seed, options.split), jobs, left_out)
 
 
-def _voices(options: Options, speech: Path) -> tuple[list["Voice"], list["LeftOut"]]:
-    """The speakers of the split, their recordings analysed, and what cannot be used."""
-    from lhg_jax.preparation.speech_folder import read_speech_folder, wanted_recordings
-    from lhg_jax.preparation.voices import prepare_voices, voices_of_split
-
-    first, last = options.speech_part
-    if not (0 <= options.speech_share <= 1 and 0 <= first < last <= 1):
-        raise UserError("--speech-share: from 0 to 1; --speech-part: two such shares, the lower one first")
-    speeds = options.speech_speeds
-    if not speeds or not all(0.5 <= speed <= 2 for speed in speeds):
-        raise UserError("--speech-speeds: each from 0.5 to 2")
-    listing = read_speech_folder(speech)
-    recordings = wanted_recordings(speech, listing, options.clear_licence, options.english_only)
+def _cache_and_workers(options: Options) -> tuple[Path, int]:
     cache = options.speech_cache or options.out.with_name(f"{options.out.name}.speech")
-    voices, unread = prepare_voices(recordings, cache, options.workers or available_cores())
-    chosen = voices_of_split(voices, options.split, options.speech_part)
-    if not chosen:
-        raise UserError(
-            f"{speech}: none of its {len(voices)} speakers falls into --split {options.split} "
-            "(a tenth each go to valid and test, so at least 10 speakers are needed)"
-        )
-    heard = [dataclasses.replace(voice, speed=speed) for voice in chosen for speed in speeds]
-    return heard, [*listing.left_out, *unread]
+    return cache, options.workers or available_cores()
 
 
 def _plan_vico(options: Options, root: Path) -> Plan:
@@ -243,8 +219,7 @@ def _plan_folder(options: Options, root: Path) -> Plan:
 
         if options.coefficients is not None:
             raise UserError("--coefficients: is not for --layout side-by-side, whose faces are tracked")
-        cache = options.speech_cache or options.out.with_name(f"{options.out.name}.speech")
-        listing = read_calls(root, options.split, cache, options.workers or available_cores())
+        listing = read_calls(root, options.split, *_cache_and_workers(options))
         return _plan_excerpts("calls", root, listing, options)
     from lhg_jax.preparation.folder import read_folder
 

@@ -63,6 +63,7 @@ class SyntheticJob:
       word_encoder: folder of the BERT that reads them; None: the package's own.
       take: which of those who listen to the same speaker.
       silent: the speaker says nothing.
+      noise_db: quietest and loudest noise of a room, RMS dB re full scale; None: the simulator's own.
     """
 
     seed: int
@@ -75,6 +76,7 @@ class SyntheticJob:
     word_encoder: Path | None = None
     take: int = 0
     silent: bool = False
+    noise_db: tuple[float, float] | None = None
 
     @property
     def uuid(self) -> str:
@@ -91,27 +93,30 @@ class SyntheticJob:
         recipe += () if self.transcribed else ("no words",)
         recipe += ("take", self.take) if self.take else ()
         recipe += ("silent",) if self.silent else ()
+        recipe += ("noise", *self.noise_db) if self.noise_db else ()
         recipe += ("speed", str(self.voice.speed)) if self.voice and self.voice.speed != 1 else ()
         recipe += tuple(map(str, WordOptions(word_encoder=self.word_encoder).stamps()))
         description = (RECIPE_VERSION, self.seed, self.index, DyadParams(), *kind, *recipe)
         return hashlib.sha256(repr(description).encode()).hexdigest()[:24]
 
+    @property
+    def params(self) -> DyadParams:
+        """Of the simulator."""
+        params = SILENT if self.silent else DyadParams()
+        if self.noise_db is None:
+            return params
+        return dataclasses.replace(params, speech=dataclasses.replace(params.speech, noise_db=self.noise_db))
+
     def dyad(self) -> Dyad:
         """Simulates the dyad."""
-        if self.silent:
-            return self._silent_dyad()
-        if self.voice is not None and self.listeners == "constant":
-            return synthesise_human_rules(self.voice.load(), self.seed, self.index)
-        if self.voice is not None:
-            return synthesise_human(self.voice.load(), self.seed, self.index, self.take)
+        place, params = (self.seed, self.index), self.params
+        if self.voice is None and self.listeners == "varied":
+            return synthesise_varied(*place, self.take, params)
+        if self.voice is None:
+            return synthesise(*place, params)
         if self.listeners == "varied":
-            return synthesise_varied(self.seed, self.index, self.take)
-        return synthesise(self.seed, self.index)
-
-    def _silent_dyad(self) -> Dyad:
-        if self.listeners == "varied":
-            return synthesise_varied(self.seed, self.index, self.take, SILENT)
-        return synthesise(self.seed, self.index, SILENT)
+            return synthesise_human(self.voice.load(), *place, self.take, params)
+        return synthesise_human_rules(self.voice.load(), *place, params)
 
     def make(self) -> tuple[Example, ClipInfo]:
         """Simulates the dyad and extracts what a model sees of it."""
@@ -142,14 +147,18 @@ def make_causal_example(dyad: Dyad, encoder: PrefixEncoder) -> Example:
     return assemble(speech, relative_to_anchor(dyad.speaker), dyad.listener, dyad.style.vector())
 
 
-def check_dyads(listeners: Listeners, takes: int, silence: float) -> None:
-    """Raises `UserError` for takes below 1, more of listeners that all do the same, and no share."""
+def check_dyads(
+    listeners: Listeners, takes: int, silence: float, noise_db: tuple[float, float] | None = None
+) -> None:
+    """Raises `UserError` for takes below 1 or of listeners that all do the same, no share, and no levels."""
     if takes < 1 or (takes > 1 and listeners == "constant"):
         raise UserError(
             "--takes: at least 1, and no more for listeners with fixed rules, who all do the same"
         )
     if not 0 <= silence <= 1:
         raise UserError(f"--silence {silence:g}: a share, from 0 to 1")
+    if noise_db is not None and not noise_db[0] <= noise_db[1] <= 0:
+        raise UserError("--noise: two levels up to 0 dB, the quieter one first, e.g. --noise -70 -30")
 
 
 def synthetic_jobs(

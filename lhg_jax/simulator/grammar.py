@@ -111,7 +111,12 @@ def sentence(rng: np.random.Generator, mood: int) -> tuple[Phrase, ...]:
     plus_or_minus = "+" if mood > 0 else "-"
     opposite = "-" if mood > 0 else "+"
     text = str(template).replace("~", plus_or_minus).replace("!", opposite)
-    text = re.sub(r"{([a-z]+[+-]?)}", lambda slot: str(rng.choice(_SLOTS[slot[1]])), text)
+    return filled(text, rng)
+
+
+def filled(template: str, rng: np.random.Generator) -> tuple[Phrase, ...]:
+    """The phrases of a sentence whose slots are filled at random."""
+    text = re.sub(r"{([a-z]+[+-]?)}", lambda slot: str(rng.choice(_SLOTS[slot[1]])), template)
     text = re.sub(r"\ba (?=[aeiou])", "an ", text)
     pieces = re.findall(r"([^,.]+)([,.])", text)
     return tuple(Phrase(tuple(words.split()), end) for words, end in pieces)

@@ -2,9 +2,10 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
-from lhg_jax.preparation.synthetic_clips import synthetic_jobs
+from lhg_jax.preparation.synthetic_clips import check_dyads, synthetic_jobs
 from lhg_jax.preparation.voices import Voice
 from lhg_jax.util.errors import UserError
 
@@ -53,3 +54,20 @@ def test_each_speed_of_a_voice_has_clips_of_its_own(tmp_path):
     slow, usual = (Voice("ann", (tmp_path / "a.npz",), speed) for speed in (0.9, 1.0))
     jobs = [synthetic_jobs(0.2, 1, "train", [voice], 1.0) for voice in (slow, usual)]
     assert not {job.key for job in jobs[0]} & {job.key for job in jobs[1]}
+
+
+def test_louder_rooms_change_nothing_but_the_sound():
+    quiet = synthetic_jobs(0.1, 1, "train")[3]
+    loud = dataclasses.replace(quiet, noise_db=(-31.0, -30.0))
+    assert loud.key != quiet.key and loud.uuid == quiet.uuid
+    before, after = quiet.dyad(), loud.dyad()
+    assert before.words == after.words and (before.listener.values == after.listener.values).all()
+    added = np.sqrt(np.mean(np.square(after.wave[:3000])))  # nobody speaks yet
+    assert 20 * np.log10(added) == pytest.approx(-30.5, abs=1.0)
+    assert np.sqrt(np.mean(np.square(before.wave[:3000]))) < 0.3 * added
+
+
+@pytest.mark.parametrize("noise_db", [(-30.0, -70.0), (-30.0, 3.0), (float("nan"), -30.0)])
+def test_noise_without_sense(noise_db):
+    with pytest.raises(UserError, match="--noise: two levels"):
+        check_dyads("varied", 1, 0.0, noise_db)
