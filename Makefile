@@ -43,27 +43,33 @@ VOICES := $(if $(SPEECH),$(RECORDED) --speech-share 0.65)
 HALF := $(if $(SPEECH),--speech-part 0 0.5)
 OTHER_HALF := $(if $(SPEECH),--speech-part 0.5 1)
 SPEEDS := $(if $(SPEECH),--speech-speeds 0.9 1 1.1)
-MEAN := out/demo$(if $(SPEECH),_voices)
+# espeak-ng reading sentences in which people say no in other words than the simulator's grammar.
+EVERYDAY := --speech out/synthetic/everyday_voices --speech-cache $(CACHE)
+NOISY := --noise -70 -30
 TESTED := $(if $(SPEECH),--speech $(SPEECH) --speech-cache $(CACHE) \
 	--voices "espeak-ng and the recordings in $(notdir $(SPEECH))")
 
 demo-model: demo-live-model
+	$(BIN)/python tools/espeak_recordings.py --out out/synthetic/everyday_voices
 	$(PREPARE) --listeners constant --hours 3 --seed 0 --split train --out out/synthetic/train
 	$(PREPARE) --listeners constant --hours 0.2 --seed 0 --split valid --out out/synthetic/valid
-	$(PREPARE) $(VOICES) $(OTHER_HALF) $(SPEEDS) --silence 0.04 --takes 4 --hours 20 --seed 1 --split train \
+	$(PREPARE) --listeners constant $(VOICES) $(SPEEDS) $(NOISY) --hours 18 --seed 1 --split train \
+		--out out/synthetic/rules
+	$(PREPARE) --listeners constant $(EVERYDAY) $(NOISY) --hours 2 --seed 1 --split train \
+		--out out/synthetic/everyday
+	$(PREPARE) $(VOICES) $(OTHER_HALF) $(SPEEDS) $(NOISY) --silence 0.04 --takes 4 --hours 16 --seed 1 --split train \
 		--out out/synthetic/head_train
+	$(PREPARE) $(EVERYDAY) $(NOISY) --takes 4 --hours 4 --seed 1 --split train --out out/synthetic/head_everyday
 	$(PREPARE) $(VOICES) --hours 0.25 --seed 1 --split valid --out out/synthetic/head_valid
 	$(PREPARE) $(RECORDED) --hours 0.4 --seed 1 --split test --out out/synthetic/head_test
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
-ifdef SPEECH
-	$(PREPARE) --listeners constant $(VOICES) $(SPEEDS) --hours 12 --seed 1 --split train \
-		--out out/synthetic/rules
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo_voices \
-		--config.start.listener=out/demo/listener.safetensors --config.data.train=out/synthetic/rules \
-		--config.train.steps=4000 --config.optimizer.learning_rate=2e-3
-endif
+		--config.start.listener=out/demo/listener.safetensors \
+		--config.data.train=out/synthetic/rules,out/synthetic/everyday \
+		--config.train.steps=6000 --config.optimizer.learning_rate=2e-3
 	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
-		--config.start.listener=$(MEAN)/listener.safetensors
+		--config.start.listener=out/demo_voices/listener.safetensors \
+		--config.data.train=out/synthetic/head_train,out/synthetic/head_everyday
 	$(BIN)/python tools/calibrate_head.py --checkpoint out/demo_head/listener.safetensors \
 		--clips out/synthetic/head_valid
 	$(BIN)/python tools/export_demo.py --workdir out/demo_head --live out/demo_live \

@@ -9,9 +9,10 @@ or this stage alone,
   python -m lhg_jax.prepare --source synthetic --listeners constant --hours 0.2 --seed 0 --split valid \\
     --out out/synthetic/valid
   python -m lhg_jax.train --config configs/demo.py --workdir out/demo
-With recordings (SPEECH=DIR) it goes on for 4,000 steps on clips with their voices as well (Makefile).
-Time: 26 minutes of training on two CPU cores that did other work as well; with recordings another 96,
-on a machine under load.
+Then it goes on for 6,000 steps in noisier rooms, with everyday sentences and, with SPEECH=DIR, recorded
+voices (Makefile).
+Time: 26 minutes of training on two CPU cores that did other work as well; the 6,000 steps 130, on a machine
+under load (96 for the first 4,000, 34 for the last 2,000).
 Expected score: on 60 held-out dyads, after the first 2,400 steps, nod F1 0.77, shakes 0.97, smile 0.97,
 mirroring 0.81, blinks 0.99 (tools/export_demo.py).
 """

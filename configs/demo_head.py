@@ -5,7 +5,7 @@ Command:
   make demo-model SPEECH=DIR
 or, when its first stage is done and clips are prepared (see the Makefile),
   python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
-    --config.start.listener=out/demo/listener.safetensors
+    --config.start.listener=out/demo_voices/listener.safetensors
 Time: not measured apart from the first stage's.
 Expected score: lhg_jax/assets/demo_model_card.md, "Drawn listeners".
 """

@@ -89,7 +89,7 @@ class SyntheticJob:
         files = [path.name for path in self.voice.files] if self.voice else []
         kind: tuple = (files, self.listeners) if files or self.listeners == "varied" else ()
         kind += ("rules",) if self.uuid.startswith("rules") else ()  # until then people who vary came out
-        recipe: tuple[str | int, ...] = ("causal", CAUSAL_VERSION) if self.causal else ()
+        recipe: tuple[str | float, ...] = ("causal", CAUSAL_VERSION) if self.causal else ()
         recipe += () if self.transcribed else ("no words",)
         recipe += ("take", self.take) if self.take else ()
         recipe += ("silent",) if self.silent else ()
