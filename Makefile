@@ -68,10 +68,9 @@ demo-model: demo-live-model
 		--config.data.train=out/synthetic/rules,out/synthetic/everyday \
 		--config.train.steps=6000 --config.optimizer.learning_rate=2e-3
 	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
-		--config.start.listener=out/demo_voices/listener.safetensors \
-		--config.data.train=out/synthetic/head_train,out/synthetic/head_everyday
+		--config.start.listener=out/demo_voices/listener.safetensors
 	$(BIN)/python tools/calibrate_head.py --checkpoint out/demo_head/listener.safetensors \
-		--clips out/synthetic/head_valid
+		--clips out/synthetic/head_valid --more-expression 1.1
 	$(BIN)/python tools/export_demo.py --workdir out/demo_head --live out/demo_live \
 		--clips out/synthetic/head_test $(TESTED)
 

@@ -24,7 +24,9 @@ from lhg_jax.models.flow_head import FlowHeadConfig
 
 config = TrainConfig(
     model=FlowHeadConfig(steps=16, guidance=2.0),
-    data=DataConfig(train="out/synthetic/head_train", evaluation="out/synthetic/head_valid"),
+    data=DataConfig(
+        train="out/synthetic/head_train,out/synthetic/head_everyday", evaluation="out/synthetic/head_valid"
+    ),
     train=LoopConfig(batch_size=512, steps=7500, seed=0, log_every=50, eval_every=2000),
     loss=LossConfig(),
     optimizer=OptimizerConfig(

@@ -35,6 +35,8 @@ class Options:
     """Where to write; in place by default."""
     samples: int = 3
     """Listeners drawn for each clip, >= 1."""
+    more_expression: float = 1.0
+    """A further factor on the expression, for a listener whose face moves too little on other clips."""
 
 
 def main(options: Options) -> None:
@@ -42,6 +44,7 @@ def main(options: Options) -> None:
     if model.head is None:
         raise UserError(f"{options.checkpoint}: this listener draws nothing (train a flow head on it)")
     factors = gains(drawn(model, open_source(options.clips), options.samples), model.space)
+    factors["exp"] *= options.more_expression
     model = dataclasses.replace(model, head=rescaled(model.head, factors, model.space))
     output = options.output or options.checkpoint
     save_listener(output, model, notes)

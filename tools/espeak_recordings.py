@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import tyro
 
 from lhg_jax.simulator.grammar import filled
-from lhg_jax.simulator.speech import SAMPLE_RATE, SpeechParams, random_voice, speak_phrase
+from lhg_jax.simulator.speech import SAMPLE_RATE, SpeechParams, random_voice, speak_at_random
 from lhg_jax.simulator.voice import Espeak, VoiceSettings
 from lhg_jax.speech.words import Word, to_json
-from lhg_jax.util.cli import parse
+from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console
 
 SENTENCES = Path(__file__).with_name("everyday_sentences.txt")
@@ -44,22 +45,20 @@ def recording(
     waves, words, time_s = [np.zeros(0, np.float32)], [], 0.0
     with Espeak(seed=int(rng.integers(2**31))) as espeak:
         for phrase in (phrase for template in templates for phrase in filled(template, rng)):
-            complete = phrase.end == "."
-            low_words = int(rng.integers(1, 3)) if rng.random() < _PARAMS.inviting[complete] else 0
-            percent = int(rng.integers(*_PARAMS.low_pitch_percent))
-            utterance = speak_phrase(espeak, phrase, voice, low_words, percent)
+            utterance = speak_at_random(rng, espeak, phrase, voice, _PARAMS)
             words += [Word(w.text, time_s + w.start_s, time_s + w.end_s) for w in utterance.words]
-            pause_s = rng.uniform(*(_PARAMS.pause_s if complete else _PARAMS.short_pause_s))
+            pause_s = rng.uniform(*(_PARAMS.pause_s if phrase.end == "." else _PARAMS.short_pause_s))
             waves += [utterance.samples, np.zeros(round(pause_s * SAMPLE_RATE), np.float32)]
             time_s = sum(map(len, waves)) / SAMPLE_RATE
     return np.concatenate(waves), words
 
 
-def main() -> None:
+def main(options: Options) -> None:
     """Writes the folder."""
-    options = parse(Options, "python tools/espeak_recordings.py", __doc__)
-    options.out.mkdir(parents=True, exist_ok=True)
     templates = SENTENCES.read_text(encoding="utf-8").splitlines()
+    if min(options.voices, options.recordings) < 1 or not 1 <= options.sentences <= len(templates):
+        raise UserError(f"--voices, --recordings: at least 1; --sentences: 1 to {len(templates)}")
+    options.out.mkdir(parents=True, exist_ok=True)
     for number in range(options.voices):
         rng = np.random.default_rng([options.seed, number])
         voice = random_voice(rng)
@@ -73,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_cli(lambda: main(tyro.cli(Options, description=__doc__)))

@@ -118,16 +118,23 @@ def say(rng: np.random.Generator, params: SpeechParams) -> Speech:
         while True:
             mood = -mood if rng.random() < 0.3 else mood
             for phrase in sentence(rng, mood if rng.random() < params.charged else 0):
-                inviting = rng.random() < params.inviting[phrase.end == "."]
-                low_words = int(rng.integers(1, 3)) if inviting else 0
-                percent = int(rng.integers(*params.low_pitch_percent))
-                utterance = speak_phrase(espeak, phrase, voice, low_words, percent)
+                utterance = speak_at_random(rng, espeak, phrase, voice, params)
                 end_s = time_s + len(utterance.samples) / SAMPLE_RATE
                 if end_s > duration_s - 0.3:
                     return assemble(spoken, duration_s, voice, rng, params)
                 spoken.append((time_s, phrase, utterance))
                 pause_s = params.pause_s if phrase.end == "." else params.short_pause_s
                 time_s = end_s + rng.uniform(*pause_s)
+
+
+def speak_at_random(
+    rng: np.random.Generator, espeak: Espeak, phrase: Phrase, voice: VoiceSettings, params: SpeechParams
+) -> Utterance:
+    """A phrase at 16 kHz that ends in a low-pitch region or not, as `params.inviting` has it."""
+    inviting = rng.random() < params.inviting[phrase.end == "."]
+    low_words = int(rng.integers(1, 3)) if inviting else 0
+    percent = int(rng.integers(*params.low_pitch_percent))
+    return speak_phrase(espeak, phrase, voice, low_words, percent)
 
 
 def speak_phrase(
