@@ -4,6 +4,7 @@
 #
 #   tools/bench/gpu.sh [FOLDER]     each part's log, and table.txt, in FOLDER (out/gpu)
 #   SMALL=1 tools/bench/gpu.sh      the same parts at sizes for a CPU, to see that they run; no figure of it counts
+#   SLACK=6 tools/bench/gpu.sh      limits of time that are six times as long, where other work has the processors
 #
 # Each part has its own limit of time, and what it printed until then is kept: a slow part costs only itself.
 # PYTHON is .venv/bin/python, or that of an environment with the extra `test`, jax for CUDA and onnxruntime-gpu.
@@ -25,7 +26,7 @@ watch_memory() { # the most that was in use, MB, in FILE
 }
 
 part() { # NAME LIMIT_S COMMAND...: a line of the table, and the end of the part's log
-    local name=$1 limit=$2 watcher code begin=$SECONDS
+    local name=$1 limit=$(($2 * ${SLACK:-1})) watcher code begin=$SECONDS
     shift 2
     rm -f "$out/$name.mb"
     watch_memory "$out/$name.mb" &
