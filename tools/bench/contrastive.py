@@ -4,9 +4,10 @@
                                        [--words 1]
 
 `--words` is the share of time stamps that have a word, 0.61 in training crops; the plain form compares them
-all. Times are medians of runs in turn in one process. Peak memory is that of a process that computes loss and
+all. Times, by the clock and of the processor (all threads), are medians of runs in turn in one process; a
+ratio below 1 says that the streaming form is faster. Peak memory is that of a process that computes loss and
 gradient once, less that of one that does the same for 8 time stamps (Linux). The plain form stops at 11,520;
-above, the time is that one computation's.
+above, the times are that one computation's.
 """
 
 import argparse
@@ -56,36 +57,37 @@ def plain():
     return jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3)))
 
 
-def seconds(functions: list, arrays: tuple[jax.Array, ...], runs: int) -> list[float]:
-    """Median seconds of each, after a check that all agree."""
+def timed(function, arrays: tuple[jax.Array, ...]) -> tuple[float, float]:
+    """Seconds of one call: by the clock, and of the processor, all threads."""
+    start = time.perf_counter(), time.process_time()
+    jax.block_until_ready(function(*arrays))
+    return time.perf_counter() - start[0], time.process_time() - start[1]
+
+
+def seconds(functions: list, arrays: tuple[jax.Array, ...], runs: int) -> list[tuple[float, float]]:
+    """Medians of `timed` of each, after a check that all agree."""
     values = [function(*arrays)[0] for function in functions]
     np.testing.assert_allclose(values, values[0], rtol=1e-4)
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(runs):
-        for function, own in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            jax.block_until_ready(function(*arrays))
-            own.append(time.perf_counter() - start)
-    return [statistics.median(own) for own in times]
+    turns = [[timed(function, arrays) for function in functions] for _ in range(runs)]
+    return [tuple(map(statistics.median, zip(*own, strict=True))) for own in zip(*turns, strict=True)]
 
 
-def once(form: str, stamps: int, chunk: int, words: float) -> tuple[float, float]:
-    """Seconds, and peak resident memory (GB), of a fresh process that computes `form` once."""
+def once(form: str, stamps: int, chunk: int, words: float) -> tuple[tuple[float, float], float]:
+    """`timed`, and peak resident memory (GB), of a fresh process that computes `form` once."""
     command = [sys.executable, __file__, "--measure", form, "--stamps", str(stamps), "--chunk", str(chunk)]
-    wall, peak = map(float, subprocess.check_output([*command, "--words", str(words)], text=True).split())
-    return wall, peak
+    text = subprocess.check_output([*command, "--words", str(words)], text=True)
+    wall, processor, peak = map(float, text.split())
+    return (wall, processor), peak
 
 
 def measure(form: str, stamps: int, chunk: int, words: float) -> None:
     """What that process does."""
     arrays = features(stamps, words)
     function = (plain() if form == "plain" else streaming(chunk)).lower(*arrays).compile()
-    start = time.perf_counter()
-    jax.block_until_ready(function(*arrays))
-    wall = time.perf_counter() - start
+    times = timed(function, arrays)
     # Not ru_maxrss, which a child inherits from its parent.
     status = Path("/proc/self/status").read_text()
-    print(wall, int(status.split("VmHWM:")[1].split()[0]) / 2**20)
+    print(*times, int(status.split("VmHWM:")[1].split()[0]) / 2**20)
 
 
 def main() -> None:
@@ -103,16 +105,21 @@ def main() -> None:
         return
     _, base = once("streaming", 8, args.chunk, args.words)
     print(f"chunk {args.chunk}, D {SIZE}, words {args.words}, {args.runs} runs, base {base:.2f} GB")
-    print("     N | seconds: streaming plain | ratio | GB over base: streaming plain")
+    print("     N | wall s: ours plain ratio | processor s: ours plain ratio | GB over base: ours plain")
     for stamps in args.stamps:
         forms = ["streaming", "plain"] if stamps <= LARGEST_PLAIN else ["streaming"]
         times, peaks = zip(*(once(form, stamps, args.chunk, args.words) for form in forms), strict=True)
-        ratio = "    -"
         if len(forms) > 1:
             times = seconds([streaming(args.chunk), plain()], features(stamps, args.words), args.runs)
-            ratio = f"{times[0] / times[1]:5.2f}"
-        columns = [" ".join(f"{x:8.3f}" for x in times), ratio, " ".join(f"{x - base:6.2f}" for x in peaks)]
+        columns = [with_ratio(kind) for kind in zip(*times, strict=True)]
+        columns.append(" ".join(f"{x - base:6.2f}" for x in peaks))
         print(f"{stamps:6d} | {' | '.join(columns)}", flush=True)
+
+
+def with_ratio(times: tuple[float, ...]) -> str:
+    """Ours, and where there is one the plain form's and the ratio."""
+    columns = [f"{x:8.3f}" for x in times]
+    return " ".join([*columns, f"{times[0] / times[-1]:5.2f}"] if len(times) > 1 else columns)
 
 
 if __name__ == "__main__":
