@@ -54,6 +54,18 @@ def test_a_closed_eye_is_skin_with_lashes():
     np.testing.assert_array_less(np.abs(closed[:12] - image[eye.box][:12]), 8)  # the brow stands still
 
 
+def test_a_lid_comes_out_of_its_shade():
+    image, upper, lower, inside = eye_portrait()
+    y = np.arange(len(image))[:, None]
+    shaded = (y > 41) & (y < 56) & ~inside
+    image[shaded] = image[shaded] * 0.35
+    place = (eye := eye_of(image, upper, lower))._opening
+    lid = (place.b > place.upper) & (place.b < place.upper + 0.6 * place.gap)
+    lid &= np.abs(place.along - 0.5) < 0.2
+    assert 0.45 < eye.render(0.0)[lid].mean() / np.mean(SKIN) < 0.8
+    assert np.abs(eye.render(1.0).astype(float) - image[eye.box]).max() < 8
+
+
 def test_a_half_closed_eye_keeps_the_lower_half_of_the_eyeball():
     image, upper, lower, _ = eye_portrait()
     eye = eye_of(image, upper, lower)

@@ -9,8 +9,9 @@ import pytest
 
 from lhg_jax.face_model import TEMPLATE, FaceAnchor, action, project
 from lhg_jax.render import RENDERERS, load_renderer
-from lhg_jax.render.mesh import grid
+from lhg_jax.render.mesh import grid, smile
 from lhg_jax.render.mesh.renderer import MeshRenderer
+from lhg_jax.render.mesh.warp import PortraitHead
 from lhg_jax.util.errors import UserError
 
 ANGLE = slice(64, 67)
@@ -125,6 +126,31 @@ def test_only_what_moves_is_drawn_anew(monkeypatch):
     monkeypatch.setattr(grid, "changing", lambda back, step, person: (slice(0, rows), slice(0, columns)))
     (whole,) = renderer.render(row[None])
     assert np.abs(frame.astype(int) - whole).mean() < 0.1  # edges of layers are put together to a level or so
+
+
+@pytest.mark.parametrize("roll", [-20, 0, 20])
+@pytest.mark.parametrize("pitch", [6, 15])
+def test_a_nod_of_a_leaning_head_is_a_nod(pitch, roll):
+    portrait, fit = portrait_of(angle=(0.0, 0.0, 0.0))
+    values = fit.values.copy()
+    values[ANGLE] = np.radians([pitch, 0, roll])
+    turn, nod, large_turn, large_nod = MeshRenderer(portrait, fit).warp.terms(values).relief.T
+    np.testing.assert_allclose([turn, large_turn], 0, atol=1e-9)
+    length = fit.anchor.scale * np.sin(np.radians(pitch))
+    assert np.linalg.norm(nod + large_nod) == pytest.approx(length)
+
+
+def test_a_smile_adds_less_to_a_smile():
+    _, fit = portrait_of()
+    lifts = []
+    for before in (-0.3, 1.0, 2.0):
+        fit.values[:64] = before * action("smile")
+        fit.landmarks = project(fit.anchor, fit.values)
+        change = PortraitHead(fit).face_change(fit.values[:64] + action("smile"))
+        lifts.append(smile.lift(change[:, 1]))
+        assert np.abs(PortraitHead(fit).face_change(fit.values[:64])).max() < 1e-12
+    assert lifts[0] == pytest.approx(smile.lift(smile.full_smile()[:, 1]))
+    assert lifts[0] > 1.3 * lifts[1] > 4 * lifts[2] > 0
 
 
 def test_a_larger_turn_moves_the_nose_farther():

@@ -34,12 +34,12 @@ def check(portrait, seconds):
     assert all(np.corrcoef(got[:, axis], want[:, axis])[0, 1] > 0.9 for axis in range(3))
     assert np.corrcoef(found.motion.part("exp") @ action("smile"), smile)[0, 1] > 0.8
     reference = embed(portrait, fit.landmarks)
-    tracked = [(frame, tracker.track_image(frame)) for frame in frames[::10]]
+    tracked = [(frame, tracker.track_image(frame)) for frame in frames[::4]]
     apart = [distance(embed(frame, face.landmarks), reference) for frame, face in tracked]
     # Full smiles and blinks while turned by 12 degrees on two axes cost most: a real speaker's own frames,
     # turned less, have the quantile 0.38.
-    assert np.quantile(apart, 0.95) < 0.45
-    assert np.mean(np.array(apart) <= 0.4) >= 0.85
+    assert np.quantile(apart, 0.95) < 0.4
+    assert np.mean(np.array(apart) <= 0.4) >= 0.95
 
 
 def test_motion_of_an_astronaut_is_found_again():

@@ -18,11 +18,11 @@ from jaxtyping import Float, UInt8
 from lhg_jax.face_model import TEMPLATE, modes
 from lhg_jax.render.mesh.eye import UPPER_LID, Eye
 from lhg_jax.render.mesh.mouth import Mouth
+from lhg_jax.render.mesh.smile import FULL_SMILE, lift
 
 CLOSED = 0.15  # openness at and below which an eye is shut
 WIDEST = 1.25  # openness above which an eye opens no further
 RISE = 0.35  # part of the gap that the lower lid covers at most: a smile narrows an eye, it does not shut it
-FULL_SMILE = 0.09  # interocular distances: lift of the corners
 JITTER = 0.03  # interocular distances: mouth openings of this size are tracking noise
 
 # Outer or left corner first, along the upper edge, then along the lower one.
@@ -103,7 +103,8 @@ class EyesAndMouth:
         changes[0] = changes[-1] = 0.0
         if np.any(changes):
             gap = self._mouth_gap(np.array(changes))
-            canvas[self._mouth.box] = self._mouth.render(gap, _smile(displacement[:, 1]))
+            smile = min(max(lift(displacement[:, 1]) / FULL_SMILE, 0.0), 1.0)
+            canvas[self._mouth.box] = self._mouth.render(gap, smile)
 
     def _openness(self, eye: Edges, dy: Float[np.ndarray, "68"]) -> tuple[float, float]:
         """How open an eye is, 1 as in the portrait, and the part of the change that the upper lid does."""
@@ -125,12 +126,6 @@ class EyesAndMouth:
         opening = np.maximum(change, 0.0)
         change = np.where(change > 0, opening * opening / (opening + closed + 1e-6), change)
         return np.maximum(self._mouth.gap + change, 0.0).astype(np.float32)
-
-
-def _smile(dy: Float[np.ndarray, "68"]) -> float:
-    """How far the mouth's corners are drawn up against the lips' middle: 1 in a full smile, 0 in none."""
-    lift = (dy[51] + dy[57] - dy[48] - dy[54]) / 2
-    return min(max(float(lift) / FULL_SMILE, 0.0), 1.0)
 
 
 def _skin_colour(

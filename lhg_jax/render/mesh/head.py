@@ -7,10 +7,10 @@ u:
             fitted face model, the visible half of an ellipsoid for forehead, scalp and hair, the neck, and a
             flat background far away. An image with depth of slope z_x, turned by the angle a, is compressed
             by cos(a) - |sin(a) z_x| and folds over where that is negative, so the slope is bounded. There are
-            three depths: one bounded by SLOPE (the side of a nose; safe to 20 degrees), one like it for nods,
-            and one bounded by FLAT_SLOPE (safe to 40 degrees), which takes over as a turn grows. In all of
-            them jaw, ears and hair follow the face more than their own depth says (`Relief`), because what is
-            seen there is an occluding contour, which slides over the skin.
+            four depths: one for turns and one for nods, bounded by SLOPE (the side of a nose; safe to 20
+            degrees), and the same two bounded by FLAT_SLOPE (safe to 40), which take over as a turn grows. In
+            all of them jaw, ears and hair follow the face more than their own depth says (`Relief`), because
+            what is seen there is an occluding contour, which slides over the skin.
   head      w(u) in [0, 1]: 1 on the head, falling smoothly to 0 with the distance d from the head's outline:
             over a neck length below the jaw, over a length of air or hair elsewhere. What is near the head
             follows it, so nothing tears; background far away does not move at all.
@@ -52,8 +52,8 @@ class Relief:
 # In turns: so much that two networks see a yaw as large as it is; the skull by what real clips show of hair.
 # In nods the jaw of a talking head kept 0.55; less keeps the face more alike, and shows less of a nod. Both
 # are measured in docs/benchmarks.md.
-TURNS = Relief(jaw=0.87, ear=0.87, skull=0.5)
-NODS = Relief(jaw=0.15, ear=0.6, skull=0.5)
+TURNS = Relief(jaw=0.85, ear=0.85, skull=0.5)
+NODS = Relief(jaw=0.05, ear=0.65, skull=0.4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ class HeadField:
     """The fields of the module docstring, sampled on a grid of rows x columns over the image."""
 
     position: Float[np.ndarray, "rows columns 2"]
-    depths: Float[np.ndarray, "3 rows columns"]
+    depths: Float[np.ndarray, "4 rows columns"]
     head: Float[np.ndarray, "rows columns"]
     body: Float[np.ndarray, "rows columns"]
     spread: Float[np.ndarray, "68 rows columns"]
@@ -104,7 +104,7 @@ def build_head_field(
     skull = _skull(shape) @ rotation.T
     step = np.abs(grid[0, 1, 0] - grid[0, 0, 0])
     turning, nodding = (_depth(grid, landmarks, skull, rotation, relief) for relief in (TURNS, NODS))
-    depths = [(turning, SLOPE), (nodding, SLOPE), (turning, FLAT_SLOPE)]
+    depths = [(depth, slope) for slope in (SLOPE, FLAT_SLOPE) for depth in (turning, nodding)]
     bounded = [_bound_slope(depth, step, slope) for depth, slope in depths]
     head, body = _weights(grid, landmarks, skull, rotation, around)
     return HeadField(grid, np.stack(bounded), head, body, _spread(grid, landmarks))

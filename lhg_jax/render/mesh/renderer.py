@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from lhg_jax.motion import LANDMARK, Motion
 from lhg_jax.render.mesh import grid
-from lhg_jax.render.mesh.eyes_and_mouth import EyesAndMouth, portrait_displacement
+from lhg_jax.render.mesh.eyes_and_mouth import EyesAndMouth
 from lhg_jax.render.mesh.layers import Layers, separate
 from lhg_jax.render.mesh.warp import LAYERS, SHEET, HeadWarp, PortraitFit, PortraitHead
 from lhg_jax.util.errors import UserError
@@ -92,7 +92,7 @@ class MeshRenderer:
         is_still = np.abs(moved).max() < grid.STILL
         frame = self.portrait.copy()
         source = frame if is_still else self._moving.copy()
-        displacement = portrait_displacement(row[LANDMARK.slice("exp")] - self._head.exp)
+        displacement = self._head.face_change(row[LANDMARK.slice("exp")])
         self._eyes_and_mouth.apply(source, displacement, self._gaze(row))
         if not is_still:
             back, step = grid.inverted(moved, self.warp.step), self.warp.step

@@ -26,10 +26,10 @@ from jaxtyping import Bool, Float
 
 from lhg_jax.face_model import FaceAnchor, head_shape, rotation
 from lhg_jax.motion import LANDMARK
-from lhg_jax.render.mesh import grid
+from lhg_jax.render.mesh import grid, smile
 from lhg_jax.render.mesh.eyes_and_mouth import portrait_displacement, shared_displacement
 from lhg_jax.render.mesh.head import PERSON, WALL, Around, HeadField, build_head_field
-from lhg_jax.render.smoothstep import smoothstep
+from lhg_jax.render.smoothstep import limited, smoothstep
 
 # Lengths are distances between the eyes (62 mm) unless they say otherwise.
 POINTS_PER_EYE_DISTANCE = 10  # of the grid: a step of 6 mm
@@ -103,6 +103,10 @@ class PortraitHead:
         """The head's y axis in the image, pixels."""
         return self.scale * self.pose[:2, 1]
 
+    def face_change(self, exp: Float[np.ndarray, "64"]) -> Float[np.ndarray, "68 3"]:
+        """How an expression moves the landmarks, in the head's axes, distances between the eyes."""
+        return smile.within_reach(portrait_displacement(exp - self.exp), self.shape)
+
     def reach(self, height: int, width: int) -> tuple[slice, slice]:
         """Rows and columns of the image that can move."""
         low, high = self.centre + self.scale * REACH
@@ -117,26 +121,26 @@ class Terms:
 
     Attributes:
       head_turn: of w P_xy: turn, roll and zoom of the head.
-      relief: of w times the three depths of head.py: what turns do, what nods do, what large turns do.
+      relief: of w times the four depths of head.py: what turns do, what nods do, both again when large.
       head_shift: of w.
       expression: of the landmarks' influences I_l.
       body_zoom, body_shift: of b (1 - w) P_xy and of b (1 - w).
     """
 
     head_turn: Float[np.ndarray, "2 2"]
-    relief: Float[np.ndarray, "2 3"]
+    relief: Float[np.ndarray, "2 4"]
     head_shift: Float[np.ndarray, "2 1"]
     expression: Float[np.ndarray, "2 68"]
     body_zoom: Float[np.ndarray, "2 2"]
     body_shift: Float[np.ndarray, "2 1"]
 
-    def row(self) -> Float[np.ndarray, "2 77"]:
+    def row(self) -> Float[np.ndarray, "2 78"]:
         """All of them, in the order of `_basis`."""
         parts = [getattr(self, field.name) for field in dataclasses.fields(self)]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def _basis(field: HeadField) -> Float[np.ndarray, "77 points"]:
+def _basis(field: HeadField) -> Float[np.ndarray, "78 points"]:
     """The fields that `Terms` multiply, in their order."""
     body = field.body * (1.0 - field.head)
     place = np.moveaxis(field.position, -1, 0)
@@ -191,17 +195,17 @@ class HeadWarp:
         """The numbers of a frame."""
         head = self._head
         exp, angle, trans = (row[LANDMARK.slice(name)] for name in ("exp", "angle", "trans"))
-        pose = rotation(head.angle + _limited(angle - head.angle, *TURN))
+        pose = rotation(head.angle + limited(angle - head.angle, *TURN))
         shift, zoom = self._bearable(trans - head.trans)
         follow = self.limits.follow
         scale = head.scale * np.exp(zoom)
         turn = pose @ head.pose.T
         moved = scale * turn[:2] - head.scale * np.eye(3)[:2]
-        landmarks = portrait_displacement(exp - head.exp)[:, :2]
+        landmarks = head.face_change(exp)[:, :2]
         landmarks[:, 1] = self._shared @ landmarks[:, 1]
         return Terms(
             head_turn=moved[:, :2],
-            relief=self._relief(moved[:, 2], turn[2, 2]),
+            relief=self._relief(moved[:, 2], turn[2, 2], pose[:2, 1]),
             head_shift=head.unit * shift[:, None],
             expression=scale * pose[:2, :2] @ landmarks.T,
             body_zoom=head.scale * np.expm1(_passed_on(zoom, NECK_ZOOM, follow)) * np.eye(2),
@@ -211,21 +215,25 @@ class HeadWarp:
     def _bearable(self, change: Float[np.ndarray, "3"]) -> tuple[Float[np.ndarray, "2"], float]:
         """Shift and log scale from the portrait's, within the limits."""
         length = np.hypot(*change[:2])
-        shift = change[:2] * _limited(length, *self.limits.shift) / max(length, 1e-9)
-        return shift, float(_limited(change[2], *self.limits.zoom))
+        shift = change[:2] * limited(length, *self.limits.shift) / max(length, 1e-9)
+        return shift, float(limited(change[2], *self.limits.zoom))
 
-    def _relief(self, by_depth: Float[np.ndarray, "2"], facing: float) -> Float[np.ndarray, "2 3"]:
-        """The motion that a unit of depth makes, dealt out to the three depths of head.py.
+    def _relief(
+        self, by_depth: Float[np.ndarray, "2"], facing: float, down: Float[np.ndarray, "2"]
+    ) -> Float[np.ndarray, "2 4"]:
+        """The motion that a unit of depth makes, dealt out to the four depths of head.py.
 
         Args:
           by_depth: that motion.
           facing: cosine of the turn out of the image's plane.
+          down: the head's y axis in the frame.
         """
         begin, end = FLATTEN
         flat = smoothstep((np.arccos(np.clip(facing, -1.0, 1.0)) - begin) / (end - begin))
-        down = self._head.down / np.linalg.norm(self._head.down)
+        down = down / np.linalg.norm(down)
         nod = down * (by_depth @ down)
-        return np.stack([(1.0 - flat) * (by_depth - nod), (1.0 - flat) * nod, flat * by_depth], axis=1)
+        turn = by_depth - nod
+        return np.stack([(1.0 - flat) * turn, (1.0 - flat) * nod, flat * turn, flat * nod], axis=1)
 
     def displacement(self, row: Float[np.ndarray, "70"]) -> Float[np.ndarray, "rows columns 2"]:
         """D of the module docstring at the grid points, pixels."""
@@ -241,13 +249,6 @@ class HeadWarp:
         at = ((points - self._corner + 0.5) / self.step - 0.5).astype(np.float32)
         moved = self.displacement(row).astype(np.float32)
         return cv2.remap(moved, at[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-
-
-def _limited(x: Any, kept: float, limit: float) -> Any:
-    """x itself up to `kept`, beyond that approaching `limit` smoothly."""
-    room = limit - kept
-    excess = np.maximum(np.abs(x) - kept, 0.0)
-    return np.sign(x) * (np.minimum(np.abs(x), kept) + room * np.tanh(excess / room))
 
 
 def _passed_on(x: Any, limit: float, follow: float) -> Any:
