@@ -60,7 +60,7 @@ demo-model: demo-live-model
 	$(PREPARE) $(VOICES) $(OTHER_HALF) $(SPEEDS) $(NOISY) --silence 0.04 --takes 4 --hours 16 --seed 1 --split train \
 		--out out/synthetic/head_train
 	$(PREPARE) $(EVERYDAY) $(NOISY) --takes 4 --hours 4 --seed 1 --split train --out out/synthetic/head_everyday
-	$(PREPARE) $(VOICES) --hours 0.25 --seed 1 --split valid --out out/synthetic/head_valid
+	$(PREPARE) $(VOICES) --hours 0.7 --seed 1 --split valid --out out/synthetic/head_valid
 	$(PREPARE) $(RECORDED) --hours 0.4 --seed 1 --split test --out out/synthetic/head_test
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo_voices \
@@ -70,7 +70,7 @@ demo-model: demo-live-model
 	$(BIN)/python -m lhg_jax.train --config configs/demo_head.py --workdir out/demo_head \
 		--config.start.listener=out/demo_voices/listener.safetensors
 	$(BIN)/python tools/calibrate_head.py --checkpoint out/demo_head/listener.safetensors \
-		--clips out/synthetic/head_valid --more-expression 1.1
+		--clips out/synthetic/head_valid --smiles 1.22
 	$(BIN)/python tools/export_demo.py --workdir out/demo_head --live out/demo_live \
 		--clips out/synthetic/head_test $(TESTED)
 

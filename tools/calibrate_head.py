@@ -4,7 +4,7 @@
     --clips out/synthetic/head_valid
 
 Draws listeners for the clips, which should be of speakers that no stage was trained on, and writes the
-listener again (--output, or the same file) with a factor for the expression and one for the pose.
+listener again (--output, or the same file) with a factor for the pose and one for each action of the face.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import tyro
 from lhg_jax.data.records import RecordSource, open_source
 from lhg_jax.generative import Draw
 from lhg_jax.listener_checkpoint import ListenerModel, load_listener, save_listener
-from lhg_jax.training.head_calibration import gains, rescaled
+from lhg_jax.training.head_calibration import gains, movements, rescaled
 from lhg_jax.util.errors import UserError, run_cli
 from lhg_jax.util.progress import console
 from lhg_jax.weights import load_weights
@@ -35,8 +35,8 @@ class Options:
     """Where to write; in place by default."""
     samples: int = 3
     """Listeners drawn for each clip, >= 1."""
-    more_expression: float = 1.0
-    """A further factor on the expression, for a listener whose face moves too little on other clips."""
+    smiles: float = 1.0
+    """A further factor on smiles, where those of the clips' listeners are smaller than people's; > 0."""
 
 
 def main(options: Options) -> None:
@@ -44,7 +44,10 @@ def main(options: Options) -> None:
     if model.head is None:
         raise UserError(f"{options.checkpoint}: this listener draws nothing (train a flow head on it)")
     factors = gains(drawn(model, open_source(options.clips), options.samples), model.space)
-    factors["exp"] *= options.more_expression
+    if options.smiles != 1:
+        if "smile" not in movements(model.space):
+            raise UserError(f"--smiles: the {model.space.name} space has no smile of its own")
+        factors["smile"] = options.smiles * factors.get("smile", factors["exp"])
     model = dataclasses.replace(model, head=rescaled(model.head, factors, model.space))
     output = options.output or options.checkpoint
     save_listener(output, model, notes)

@@ -180,12 +180,14 @@ def write(folder: Path, scores: Mapping[str, Any], options: Options, about: Held
 
 
 def finite(value: Any) -> Any:
-    """The same without NaN and infinities, which JSON does not have."""
+    """The same with six digits, and without NaN and infinities, which JSON does not have."""
     if isinstance(value, Mapping):
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 if __name__ == "__main__":
