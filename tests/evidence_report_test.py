@@ -65,6 +65,18 @@ def test_all_of_every_course_is_drawn(tmp_path):
         assert len(axes.lines) == 2
 
 
+def test_the_seeds_of_a_row_have_one_colour_and_rows_their_own(tmp_path):
+    rows = [f"row{number}" for number in range(12)]
+    for name in rows:
+        for seed in (0, 1):
+            folder = scored(tmp_path, name, seed)
+            line = {"kind": "eval", "step": 1, "pose_l1": 1.0, "exp_l1": 1.0}
+            (folder / "metrics.jsonl").write_text(json.dumps(line))
+    for axes in evidence_figures.courses(tmp_path, {name: {0: {}, 1: {}} for name in rows}).axes:
+        colors = [line.get_color() for line in axes.lines]
+        assert colors[::2] == colors[1::2] and len(set(colors)) == len(rows)
+
+
 def test_the_page_is_whole_and_needs_no_network(sweep_folder):
     make_report.main(make_report.Options(sweep_folder, Path("speech"), videos=False))
     page = (sweep_folder / "report/report.html").read_text()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from evidence_columns import BAR, RULES, Column
 from evidence_results import Row, estimated
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -63,16 +64,17 @@ def _lines(axes: Axes, column: Column, others: Mapping[str, Row]) -> None:
 
 
 def courses(sweep: Path, table: Mapping[str, Row]) -> Figure:
-    """Errors of pose and expression on the validation clips, by step, of each run."""
+    """Errors of pose and expression on the validation clips, by step, of each run; a row has one colour."""
     figure = Figure(figsize=(11.0, 3.4), layout="constrained")
     panels = figure.subplots(1, 2)
-    for name, row in table.items():
+    for number, (name, row) in enumerate(table.items()):
         for seed in row:
             steps, lines = evaluations(sweep / name / f"seed{seed}" / "metrics.jsonl")
             for axes, metric in zip(panels, ("pose_l1", "exp_l1"), strict=True):
                 if metric in lines:
                     label = name if seed == min(row) else None
-                    axes.plot(steps, lines[metric], "o-", ms=3, lw=1, label=label)
+                    color = colormaps["tab20"](number)
+                    axes.plot(steps, lines[metric], "o-", ms=3, lw=1, label=label, color=color)
     for axes, title in zip(panels, ("PoseL1", "ExpL1"), strict=True):
         axes.set_title(f"{title}, validation clips", fontsize=10)
         axes.set_xlabel("step", fontsize=9)
