@@ -106,13 +106,13 @@ evidence-table: $(VENV)/.installed-train
 	$(BIN)/python tools/robustness.py --sweep $(EVIDENCE)/sweep --speech $(SPEECH) --speech-cache $(CACHE)
 	$(BIN)/python tools/make_report.py --sweep $(EVIDENCE)/sweep --speech $(SPEECH) --speech-cache $(CACHE)
 
-# Settings, course and scores of every run, without its weights, into the repository; `evidence-resume` the other way round:
+# Settings, course and scores of every run that is scored, without its weights, into the repository; `evidence-resume` the other way round:
 # the sweep then leaves finished runs as they are.
 KEPT := docs/evidence
 
 evidence-keep:
-	mkdir -p $(KEPT)
-	cd $(EVIDENCE)/sweep && find . -mindepth 3 -maxdepth 3 -name '*.json*' -print0 | tar c --null -T - | tar x -C $(CURDIR)/$(KEPT)
+	cd $(EVIDENCE)/sweep && for scores in */*/scores.json; do \
+		run=$$(dirname $$scores) && mkdir -p $(CURDIR)/$(KEPT)/$$run && cp $$run/*.json* $(CURDIR)/$(KEPT)/$$run || exit 1; done
 
 evidence-resume:
 	mkdir -p $(EVIDENCE)/sweep

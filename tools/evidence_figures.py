@@ -68,12 +68,12 @@ def courses(sweep: Path, table: Mapping[str, Row]) -> Figure:
     figure = Figure(figsize=(11.0, 3.4), layout="constrained")
     panels = figure.subplots(1, 2)
     for number, (name, row) in enumerate(table.items()):
+        color = colormaps["tab20"](number)
         for seed in row:
             steps, lines = evaluations(sweep / name / f"seed{seed}" / "metrics.jsonl")
             for axes, metric in zip(panels, ("pose_l1", "exp_l1"), strict=True):
                 if metric in lines:
                     label = name if seed == min(row) else None
-                    color = colormaps["tab20"](number)
                     axes.plot(steps, lines[metric], "o-", ms=3, lw=1, label=label, color=color)
     for axes, title in zip(panels, ("PoseL1", "ExpL1"), strict=True):
         axes.set_title(f"{title}, validation clips", fontsize=10)

@@ -40,17 +40,18 @@ def gains(clips: Iterable[tuple[Values, Values, Values]], space: CoefficientSpac
     Raises `UserError` where no factor does for a whole: nothing is drawn, or the mean varies more than the
     truth.
     """
-    wanted = {**wholes(space), **movements(space)}
-    sums = {name: np.zeros(4) for name in wanted}
+    needed = wholes(space)
+    parts = needed | movements(space)
+    sums = {name: np.zeros(4) for name in parts}
     for mean, drawn, true in clips:
-        for name, part in wanted.items():
+        for name, part in parts.items():
             m, r, y = (_centred(x @ part) for x in (mean, drawn - mean, true))
             sums[name] += [np.mean(np.sum(a * b, axis=1)) for a, b in ((r, r), (m, r), (m, m), (y, y))]
     found = {name: _gain(*values) for name, values in sums.items()}
-    for name in wholes(space):
+    for name in needed:
         if not np.isfinite(found[name]):
             raise UserError(f"{name}: no factor on what is drawn gives it the true listeners' variance")
-    return {name: gain for name, gain in found.items() if name in wholes(space) or gain <= MOST}
+    return {name: gain for name, gain in found.items() if name in needed or gain <= MOST}
 
 
 def _gain(own: float, shared: float, still: float, wanted: float) -> float:
