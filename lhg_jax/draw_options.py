@@ -27,13 +27,13 @@ class DrawOptions:
     attitude: Maybe[Literal["positive", "neutral", "negative"]] = None
     """The listener's attitude to what is said; drawn by the seed by default."""
     liveliness: float = 1.0
-    """How much the head moves besides nods and shakes: 0 least, 1 as learned, 2 most."""
+    """How much the head moves besides nods and shakes: 0 not at all, 1 as learned, 2 most."""
     nods: float = 1.0
-    """How much the listener nods: 0 least, 1 as learned, 2 most."""
+    """How much the listener nods: 0 none, 1 as learned, 2 most."""
     smiles: float = 1.0
-    """How much the listener smiles: 0 least, 1 as learned, 2 most."""
+    """How much the listener smiles: 0 none, 1 as learned, 2 most."""
     blinks: float = 1.0
-    """How often the listener blinks: 0 least, 1 as learned, 2 most."""
+    """How often the listener blinks: 0 none, 1 as learned, 2 most."""
 
     def check(self) -> None:
         """Raises `UserError` for values out of range, or for traits of a listener that is not drawn."""
@@ -57,8 +57,9 @@ class DrawOptions:
     def draw(self, model: "ListenerModel") -> "Draw":
         """The draw; `temperature` is 1 by default, 0 for a listener without a head to draw with.
 
-        Raises `UserError` for options that need a head where there is none.
+        Raises `UserError` for options that need a head where there is none, and as `fading.check_space` does.
         """
+        from lhg_jax.fading import check_space
         from lhg_jax.generative import Draw
 
         default = 0.0 if model.head is None else 1.0
@@ -68,4 +69,5 @@ class DrawOptions:
                 "this listener has no flow head, so it cannot be varied (--samples, --temperature, "
                 "--attitude and the traits need one: docs/training.md)"
             )
+        check_space(model.space, self.factors())
         return Draw(self.seed, temperature, factors=self.factors(), attitude=self.attitude)

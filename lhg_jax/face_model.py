@@ -214,6 +214,13 @@ def action(name: str) -> Float[np.ndarray, "64"]:
     return (action_displacement(name).T @ phi).reshape(-1)
 
 
+@functools.cache
+def action_map(name: str) -> Float[np.ndarray, "64 64"]:
+    """From expressions (rows) to what they have of one action: by least squares over all actions."""
+    number, basis = list(ACTIONS).index(name), np.stack([action(each) for each in ACTIONS])
+    return np.outer(np.linalg.pinv(basis)[:, number], basis[number])
+
+
 def mirror(values: Float[np.ndarray, "*batch 70"]) -> Float[np.ndarray, "*batch 70"]:
     """The motion seen in a mirror: sides of the face exchanged; yaw, roll and x change sign."""
     return (values * _mirror_signs()).astype(values.dtype)

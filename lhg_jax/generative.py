@@ -50,7 +50,8 @@ class Draw:
       seed: decides everything that is random: the listener's style and what they happen to do.
       temperature: 0 is the mean listener, which draws nothing; 1 as varied as the training set.
       style: of the listener; None: drawn by the seed.
-      factors: on traits of the style (`ListenerStyle.scaled`).
+      factors: on traits: above 1 on those of the style (`ListenerStyle.with_more`), below on what was drawn
+        (`fading`).
       attitude: in place of the drawn one.
     """
 
@@ -63,7 +64,7 @@ class Draw:
     def drawn_style(self, table: Float[np.ndarray, "styles code"]) -> ListenerStyle:
         """The style with factors and attitude."""
         style = self.style or draw_style(table, np.random.default_rng([self.seed, 1]), self.temperature)
-        style = style.scaled(self.factors)
+        style = style.with_more(self.factors)
         return dataclasses.replace(style, attitude=self.attitude or style.attitude)
 
 

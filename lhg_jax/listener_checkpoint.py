@@ -23,6 +23,7 @@ from lhg_jax.contract import (
     spec_from_json,
     spec_to_json,
 )
+from lhg_jax.fading import faded
 from lhg_jax.features import MEL_BANDS, MFCC_SIZE, mel_steps
 from lhg_jax.generative import Draw, ListenerHead, draw_motion, run_trunk, stateful
 from lhg_jax.models.flow_head import FlowHead, FlowHeadConfig, example_inputs
@@ -126,7 +127,7 @@ class ListenerModel:
         """Motions of `samples` listeners, with the seeds `draw.seed`, `draw.seed` + 1, ...
 
         At temperature 0 all of them are what `generate` gives. Raises as it does, and `UserError` where there
-        is no head to draw with.
+        is no head to draw with, or as `fading.faded` does.
         """
         if draw.temperature == 0:
             return np.repeat(self.generate(features, first_frame, on_window)[None], samples, axis=0)
@@ -138,7 +139,11 @@ class ListenerModel:
         trunk = run_trunk(self._apply_stateful, features, rest, self.inference, on_window)
         seeds = [draw.seed + number for number in range(samples)]
         styles = [dataclasses.replace(draw, seed=seed).drawn_style(self.head.styles) for seed in seeds]
-        return draw_motion(self.head, trunk, styles, seeds, draw.temperature) + (first - rest)
+        drawn = draw_motion(self.head, trunk, styles, seeds, draw.temperature)
+        each = [
+            faded(values, self.space, draw.factors, seed) for values, seed in zip(drawn, seeds, strict=True)
+        ]
+        return np.stack(each) + (first - rest)
 
     @functools.cached_property
     def _apply_stateful(self) -> Callable:

@@ -45,19 +45,14 @@ class ListenerStyle:
         known = [float(value is not None) for value in traits]
         return np.array(centred + known + [float(self.attitude == a) for a in ATTITUDES], np.float32)
 
-    def scaled(self, factors: Mapping[str, float]) -> "ListenerStyle":
-        """Traits moved towards none (factor 0) or towards the most there is (2); 1 leaves them alone."""
-        moved: dict[str, Any] = {n: move_quantile(getattr(self, n), factor) for n, factor in factors.items()}
-        return dataclasses.replace(self, **moved)
+    def with_more(self, factors: Mapping[str, float]) -> "ListenerStyle":
+        """Traits moved towards the most there is, which is 1 at factor 2; factors up to 1 change nothing.
 
-
-def move_quantile(quantile: float | None, factor: float) -> float | None:
-    """0 at factor 0, the quantile itself at 1, 1 at factor 2 and above; linear in between."""
-    if quantile is None:
-        quantile = 0.5
-    if factor <= 1:
-        return quantile * factor
-    return quantile + (1 - quantile) * min(factor - 1, 1.0)
+        Less of a trait is not a matter of style: `fading`.
+        """
+        more = {name: min(factor, 2.0) - 1 for name, factor in factors.items() if factor > 1}
+        known: dict[str, Any] = {n: 0.5 if getattr(self, n) is None else getattr(self, n) for n in more}
+        return dataclasses.replace(self, **{n: known[n] + (1 - known[n]) * more[n] for n in more})
 
 
 def traits_of(motion: Motion) -> dict[str, float]:
@@ -109,11 +104,15 @@ def style_table(traits: list[dict[str, float]], attitudes: list[str]) -> list[Li
 
 
 def draw_style(table: Float[np.ndarray, "styles code"], rng: np.random.Generator, temperature: float):
-    """One of the training set's styles, moved towards the middle by a temperature below 1."""
+    """One of the training set's styles, moved towards the middle by a temperature below 1.
+
+    An attitude has no middle: as often as the temperature says it is the style's, else it is left open.
+    """
     code = table[rng.integers(len(table))]
     traits = {}
     for i, name in enumerate(TRAITS):
         if code[len(TRAITS) + i]:
             traits[name] = 0.5 + min(temperature, 1.0) * float(code[i]) / 2
     attitude = code[2 * len(TRAITS) :]
-    return ListenerStyle(**traits, attitude=ATTITUDES[int(attitude.argmax())] if attitude.any() else None)
+    told = attitude.any() and rng.random() < temperature
+    return ListenerStyle(**traits, attitude=ATTITUDES[int(attitude.argmax())] if told else None)

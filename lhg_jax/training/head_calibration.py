@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Float
 
-from lhg_jax.face_model import ACTIONS, action
+from lhg_jax.face_model import ACTIONS, action_map
 from lhg_jax.generative import ListenerHead
 from lhg_jax.motion import LANDMARK, CoefficientSpace
 from lhg_jax.training.objective import coefficient_groups
@@ -80,11 +80,9 @@ def movements(space: CoefficientSpace) -> dict[str, Map]:
     """
     if space != LANDMARK:
         return {}
-    basis, exp = np.stack([action(name) for name in ACTIONS]), space.slice("exp")
-    amounts = np.linalg.pinv(basis)
-    found = {name: np.zeros((space.size, space.size)) for name in ACTIONS}
-    for number, name in enumerate(ACTIONS):
-        found[name][exp, exp] = np.outer(amounts[:, number], basis[number])
+    found, exp = {name: np.zeros((space.size, space.size)) for name in ACTIONS}, space.slice("exp")
+    for name, part in found.items():
+        part[exp, exp] = action_map(name)
     return found
 
 

@@ -170,9 +170,9 @@ def test_guidance_of_one_is_none_and_the_deaf_hear_nothing():
 
 def test_factors_move_styles():
     table = random_head().styles
-    draw = Draw(seed=4, factors={"nods": 0.0, "smiles": 1.0, "blinks": 2.0}, attitude="negative")
+    draw = Draw(seed=4, factors={"nods": 2.0, "smiles": 0.5, "blinks": 2.0}, attitude="negative")
     plain, moved = Draw(seed=4).drawn_style(table), draw.drawn_style(table)
-    assert (moved.nods, moved.blinks, moved.attitude) == (0.0, 1.0, "negative")
+    assert (moved.nods, moved.blinks, moved.attitude) == (1.0, 1.0, "negative")
     assert (moved.smiles, moved.liveliness) == (plain.smiles, plain.liveliness)
     assert len(moved.code()) == CODE_SIZE
 

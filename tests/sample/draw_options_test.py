@@ -2,20 +2,25 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lhg_jax.contract import ATTITUDES
 from lhg_jax.draw_options import DrawOptions
+from lhg_jax.motion import LANDMARK
 from lhg_jax.pipeline.request import Request
-from lhg_jax.styles import ListenerStyle, move_quantile
+from lhg_jax.styles import ListenerStyle, draw_style
 from lhg_jax.util.errors import UserError
 
 
 class Mean:
     head = None
+    space = LANDMARK
 
 
 class Drawing:
     head = object()
+    space = LANDMARK
 
 
 def test_without_a_head_the_mean_listener_is_made_and_nothing_else():
@@ -58,7 +63,15 @@ def test_several_samples_have_numbered_files():
     assert second.side_by_side == Path("o/p_2.mp4") and second.save_motion is None
 
 
-def test_factors_lead_from_none_to_most():
-    assert [move_quantile(0.4, f) for f in (0.0, 0.5, 1.0, 1.5, 2.0)] == pytest.approx([0, 0.2, 0.4, 0.7, 1])
-    assert move_quantile(None, 2.0) == 1
-    assert ListenerStyle(nods=0.4).scaled({"nods": 2.0}) == ListenerStyle(nods=1.0)
+def test_a_style_with_more_of_a_trait_has_the_most_at_two():
+    nods = [ListenerStyle(nods=0.4).with_more({"nods": factor}).nods for factor in (0.0, 1.0, 1.5, 2.0)]
+    assert nods == pytest.approx([0.4, 0.4, 0.7, 1])
+    assert ListenerStyle(nods=0.4).with_more({"blinks": 2.0}) == ListenerStyle(nods=0.4, blinks=1.0)
+
+
+def test_a_low_temperature_leaves_the_attitude_open_most_of_the_time():
+    table = np.stack([ListenerStyle(nods=1.0, attitude=name).code() for name in ATTITUDES])
+    styles = [draw_style(table, np.random.default_rng(seed), 0.3) for seed in range(400)]
+    told = np.mean([style.attitude is not None for style in styles])
+    assert 0.2 < told < 0.4 and all(style.nods == pytest.approx(0.65) for style in styles)
+    assert draw_style(table, np.random.default_rng(0), 1.0).attitude in ATTITUDES
