@@ -43,9 +43,8 @@ def test_zero_leaves_no_nod_and_no_blink(trait, figure):
 
 def test_smiles_are_as_wide_as_the_factor_says():
     values = listener()
-    before, half, none = (
-        action_amounts(faded(values, LANDMARK, {"smiles": f}, seed=0)[:, EXP])["smile"] for f in (1.0, 0.5, 0.0)
-    )
+    motions = (faded(values, LANDMARK, {"smiles": factor}, seed=0) for factor in (1.0, 0.5, 0.0))
+    before, half, none = (action_amounts(motion[:, EXP])["smile"] for motion in motions)
     np.testing.assert_allclose(half, before / 2, atol=1e-9)
     assert before.max() > 0.9 and np.abs(none).max() < 1e-9
 
