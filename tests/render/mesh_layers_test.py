@@ -6,7 +6,7 @@ from mesh_person import SCALE, person_before_a_wall
 
 from lhg_jax.face_model import action
 from lhg_jax.render.mesh import layers
-from lhg_jax.render.mesh.layers import separate
+from lhg_jax.render.mesh.layers import blended, separate
 from lhg_jax.render.mesh.renderer import MeshRenderer
 from lhg_jax.render.mesh.warp import SHEET
 
@@ -28,6 +28,18 @@ def test_layers_are_the_person_and_give_the_portrait_back(wall, size):
     np.testing.assert_array_equal(found.background[found.matte == 0], portrait[found.matte == 0])
     reds = found.background[person][:, 0] > 130
     assert reds.mean() < 0.1  # neither skin nor cloth is left behind the person
+
+
+def test_a_matte_mixes_person_and_background():
+    random = np.random.default_rng(5)
+    person, whole = (random.integers(0, 256, (40, size, 3)).astype(np.uint8) for size in (30, 50))
+    matte = random.choice(np.array([0, 1, 100, 254, 255], np.uint8), (40, 30))
+    background = whole[:, 10:40]  # as the renderer hands it over: part of a larger one
+    part = matte[..., None] / 255.0
+    got = blended(person, matte, background)
+    np.testing.assert_allclose(got, person * part + background * (1 - part), atol=0.51)
+    np.testing.assert_array_equal(got[matte == 255], person[matte == 255])
+    np.testing.assert_array_equal(got[matte == 0], background[matte == 0])
 
 
 @pytest.mark.parametrize(

@@ -56,10 +56,8 @@ class Eye:
         """
         width = upper[3] - upper[0]
         wider = np.array([-0.10, 0.0, 0.0, 0.10])[:, None] * width
-        self._opening = opening = Opening(
-            portrait, upper + wider, lower + wider, down, (0.15 * unit, 0.36 * unit)
-        )
-        self.box, self._unit = opening.box, unit
+        opening = Opening(portrait, upper + wider, lower + wider, down, (0.15 * unit, 0.36 * unit))
+        self._opening, self._unit = opening, unit
         between = (opening.b > opening.upper) & (opening.b < opening.lower)
         self._lash_colour = np.percentile(opening.image[between], 5, axis=0) if between.any() else np.zeros(3)
         self._lash_colour = self._lash_colour.astype(np.float32)
@@ -69,7 +67,15 @@ class Eye:
         self._brow = opening.image - self._bare  # added to the skin that moves under it
         self._ends = smoothstep(opening.along / 0.2) * smoothstep((1 - opening.along) / 0.2)
         self._light = self._missing_light()
-        margin = WIDENS * opening.gap + NEAR * unit
+        self._keep(opening.changing(EDGE * unit + self._reach, LOWER_REACH * unit))
+
+    def _keep(self, part: tuple[slice, slice]) -> None:
+        """Gives up what lies outside of these rows and columns of the box, for it never changes."""
+        self._opening = opening = self._opening.cut(part)
+        self.box = opening.box
+        for name in ("_bare", "_brow", "_ends", "_light"):
+            setattr(self, name, np.ascontiguousarray(getattr(self, name)[part]))
+        margin = WIDENS * opening.gap + NEAR * self._unit
         near = (opening.b > opening.upper - margin) & (opening.b < opening.lower + margin) & opening.inside
         found = np.flatnonzero(near.any(axis=1))
         self._rows = slice(found[0], found[-1] + 1) if len(found) else slice(0, 0)  # that show more than skin

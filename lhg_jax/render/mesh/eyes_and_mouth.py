@@ -140,4 +140,4 @@ def _skin_colour(
 
 def portrait_displacement(exp_change: Float[np.ndarray, "64"]) -> Float[np.ndarray, "68 3"]:
     """Displacement of the landmarks in the head's axes for a change of expression."""
-    return np.tensordot(exp_change, modes(), axes=1)
+    return (exp_change @ modes().reshape(len(exp_change), -1)).reshape(-1, 3)

@@ -76,6 +76,21 @@ def separate(portrait: Image, landmarks: Float[np.ndarray, "68 2"]) -> Layers | 
     return Layers(_to_uint8(person), _to_uint8(255 * matte), background)
 
 
+def blended(person: Image, matte: UInt8[np.ndarray, "height width"], background: Image) -> Image:
+    """The person laid over the background, 255 in the matte = person alone."""
+    frame = background.copy()
+    cv2.copyTo(person, matte, frame)
+    edge = np.flatnonzero(matte.ravel() - np.uint8(1) < 254)  # 1 to 254: few, so these alone are mixed
+    part = matte.ravel()[edge, None].astype(np.float32) * np.float32(1 / 255)
+    before, behind = (
+        np.ascontiguousarray(image).reshape(-1, 3).take(edge, axis=0)[:, None]
+        for image in (person, background)
+    )
+    mixed = cv2.blendLinear(before, behind, part, 1 - part)
+    frame.reshape(-1, 3)[edge] = mixed[:, 0]
+    return frame
+
+
 def distance_between_eyes(landmarks: Float[np.ndarray, "68 2"]) -> float:
     """Pixels, between the means of each eye's six landmarks."""
     return float(np.linalg.norm(landmarks[36:42].mean(0) - landmarks[42:48].mean(0)))

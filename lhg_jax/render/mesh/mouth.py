@@ -2,8 +2,8 @@
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy.interpolate import PchipInterpolator
 
+from lhg_jax.render.mesh.monotone import MonotoneCurve
 from lhg_jax.render.mesh.opening import Field, Opening, slide
 from lhg_jax.render.smoothstep import smoothstep
 
@@ -49,17 +49,21 @@ class Mouth:
           skin: colour of the skin around, grey levels.
         """
         upper, lower = lips[12:17], lips[[12, 19, 18, 17, 16]]
-        self._opening = opening = Opening(portrait, upper, lower, down, (0.1 * unit, 0.45 * unit))
+        wide = Opening(portrait, upper, lower, down, (0.1 * unit, 0.45 * unit))
+        outer_upper, outer_lower = wide.curve(lips[:7]), wide.curve(lips[[0, 11, 10, 9, 8, 7, 6]])
+        upper_lip = np.maximum(wide.upper - outer_upper, LEAST_LIP * unit)
+        lower_lip = np.maximum(outer_lower - wide.lower, LEAST_LIP * unit)
+        part = wide.changing(max(ABOVE * unit, upper_lip.max() + 1), max(BELOW * unit, lower_lip.max() + 1))
+        self._upper_lip, self._lower_lip = upper_lip[part], lower_lip[part]
+        self._opening = opening = wide.cut(part)
         self.box, self.gap, self._unit = opening.box, opening.gap, unit
         self._brightness = float(skin.mean())
         hue = np.maximum(skin, 1.0) / max(self._brightness, 1.0)
         self._teeth_colour = (TEETH_LIGHT * self._brightness * hue**TEETH_CHROMA).astype(np.float32)
-        outer_upper, outer_lower = opening.curve(lips[:7]), opening.curve(lips[[0, 11, 10, 9, 8, 7, 6]])
-        self._upper_lip = np.maximum(opening.upper - outer_upper, LEAST_LIP * unit)
-        self._lower_lip = np.maximum(outer_lower - opening.lower, LEAST_LIP * unit)
         columns = (upper + lower) / 2 @ np.array([down[1], -down[0]])
-        self._columns = np.maximum.accumulate(columns + np.arange(5) * 1e-4)
-        self._at = np.clip(opening.a, self._columns[0], self._columns[-1])
+        columns = np.maximum.accumulate(columns + np.arange(5) * 1e-4)
+        self._width = float(np.ptp(columns))
+        self._curve = MonotoneCurve(columns, np.clip(opening.a, columns[0], columns[-1]))
         self._sides = np.clip(1.0 - np.square(2.0 * opening.along - 1.0), 0, 1)
         self._tooth_light = self._between_teeth() * (0.45 + 0.55 * self._sides)
 
@@ -69,8 +73,7 @@ class Mouth:
         Joined without overshoot: columns lie far apart at the near corner of a turned mouth, and what a
         smile narrows in the middle must not gape there.
         """
-        change = PchipInterpolator(self._columns, changes)(self._at)
-        return (change * self._opening.inside).astype(np.float32)
+        return self._curve(changes) * self._opening.inside
 
     def render(self, gap: Field, smile: float = 0.0) -> UInt8[np.ndarray, "rows columns 3"]:
         """The pixels of `box`; the lips do half of the change each.
@@ -120,5 +123,5 @@ class Mouth:
     def _between_teeth(self) -> Field:
         """Light on the teeth: a little less where two of them meet, as in the middle of the mouth."""
         along = self._opening.along - 0.5
-        columns = along * float(np.ptp(self._columns)) / (TOOTH * self._unit)
+        columns = along * self._width / (TOOTH * self._unit)
         return 1.0 - 0.15 * np.cos(np.pi * columns) ** 16

@@ -6,11 +6,14 @@ covers it, as lids and lips do: the strip along an edge moves as a whole, the sk
 what lies farther off stands still (`slide`).
 """
 
+import copy
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.interpolate import PchipInterpolator
 
+MARGIN = 3  # pixels: a bicubic lookup reaches two
 Field = Float[np.ndarray, "rows columns"]
 Part = Float[np.ndarray, "part columns"]  # some rows of it
 
@@ -75,6 +78,31 @@ class Opening:
         if len(a) <= 4:
             return np.polyval(np.polyfit(a - a[0], b, len(a) - 1), at - a[0]).astype(np.float32)
         return PchipInterpolator(a, b)(at).astype(np.float32)
+
+    def changing(self, above: float, below: float) -> tuple[slice, slice]:
+        """Rows and columns of the box between the corners, from `above` the upper to `below` the lower edge.
+
+        With a margin, so that what is sampled there depends on nothing else.
+        """
+        part = self.inside & (self.b > self.upper - above) & (self.b < self.lower + below)
+        ends = []
+        for axis in (1, 0):
+            index = np.flatnonzero(part.any(axis=axis))
+            low, high = (int(index[0]), int(index[-1])) if len(index) else (0, 0)
+            ends.append(slice(max(low - MARGIN, 0), high + MARGIN + 1))
+        return ends[0], ends[1]
+
+    def cut(self, part: tuple[slice, slice]) -> "Opening":
+        """The same opening in fewer rows and columns of its box."""
+        less = copy.copy(self)
+        less.box = tuple(
+            slice(whole.start + some.start, min(whole.start + some.stop, whole.stop))
+            for whole, some in zip(self.box, part, strict=True)
+        )
+        for name in ("image", "a", "b", "along", "inside", "upper", "lower", "gap"):
+            setattr(less, name, np.ascontiguousarray(getattr(self, name)[part]))
+        less._x, less._y = (np.ascontiguousarray(x[part]) - x[part][0, 0] for x in (self._x, self._y))
+        return less
 
     def sample(
         self,

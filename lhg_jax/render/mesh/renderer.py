@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, UInt8
 from lhg_jax.motion import LANDMARK, Motion
 from lhg_jax.render.mesh import grid
 from lhg_jax.render.mesh.eyes_and_mouth import EyesAndMouth
-from lhg_jax.render.mesh.layers import Layers, separate
+from lhg_jax.render.mesh.layers import Layers, blended, separate
 from lhg_jax.render.mesh.warp import LAYERS, SHEET, HeadWarp, PortraitFit, PortraitHead
 from lhg_jax.util.errors import UserError
 
@@ -115,12 +115,10 @@ class MeshRenderer:
         rows, columns = self._box
         x, y = lookup[0] - np.float32(columns.start), lookup[1] - np.float32(rows.start)
         matte = cv2.remap(self.layers.matte, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        matte = matte.astype(np.float32) * np.float32(1 / 255)
         inside = tuple(
             slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, self._box, strict=True)
         )
-        background = np.ascontiguousarray(self.layers.background[inside])
-        return cv2.blendLinear(person, background, matte, 1 - matte)
+        return blended(person, matte, self.layers.background[inside])
 
 
 def _free_sides(layers: Layers | None) -> Bool[np.ndarray, "2 2"]:

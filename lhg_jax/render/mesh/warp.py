@@ -187,8 +187,8 @@ class HeadWarp:
         self._corner = np.array([columns.start, rows.start])
         self._basis = _basis(build_head_field(places, head.shape, head.pose, limits.around))
         self.shape = points.shape[:2]
-        room = np.stack([points, [width - 1, height - 1] - points], -1)
-        room[..., free_sides] = np.inf
+        room = np.moveaxis(np.stack([points, [width - 1, height - 1] - points]), -1, 1)
+        room[free_sides.T] = np.inf
         self._room = (EDGE * np.maximum(room, 0.0) + 1e-3).astype(np.float32)
 
     def terms(self, row: Float[np.ndarray, "70"]) -> Terms:
@@ -237,10 +237,10 @@ class HeadWarp:
 
     def displacement(self, row: Float[np.ndarray, "70"]) -> Float[np.ndarray, "rows columns 2"]:
         """D of the module docstring at the grid points, pixels."""
-        moved = (self.terms(row).row() @ self._basis).reshape(2, *self.shape).transpose(1, 2, 0)
-        near, far = self._room[..., 0], self._room[..., 1]
-        fourth_power = np.square(np.square(moved / np.where(moved > 0, near, far)))
-        return grid.unfolded(moved / np.sqrt(np.sqrt(1.0 + fourth_power)), self.step)  # bends later than tanh
+        moved = (self.terms(row).row() @ self._basis).reshape(2, *self.shape)
+        fourth_power = np.square(np.square(moved / np.where(moved > 0, *self._room)))
+        x, y = moved / np.sqrt(np.sqrt(1.0 + fourth_power))  # bends later than tanh
+        return grid.unfolded(cv2.merge([x, y]), self.step)
 
     def displacement_at(
         self, points: Float[np.ndarray, "points 2"], row: Float[np.ndarray, "70"]
