@@ -95,10 +95,9 @@ class Opening:
     def cut(self, part: tuple[slice, slice]) -> "Opening":
         """The same opening in fewer rows and columns of its box."""
         less = copy.copy(self)
-        less.box = tuple(
-            slice(whole.start + some.start, min(whole.start + some.stop, whole.stop))
-            for whole, some in zip(self.box, part, strict=True)
-        )
+        (top, left), (height, width) = (whole.start for whole in self.box), self.a[part].shape
+        y, x = top + part[0].start, left + part[1].start
+        less.box = slice(y, y + height), slice(x, x + width)
         for name in ("image", "a", "b", "along", "inside", "upper", "lower", "gap"):
             setattr(less, name, np.ascontiguousarray(getattr(self, name)[part]))
         less._x, less._y = (np.ascontiguousarray(x[part]) - x[part][0, 0] for x in (self._x, self._y))
