@@ -61,7 +61,7 @@ demo-model: demo-live-model
 		--out out/synthetic/head_train
 	$(PREPARE) $(EVERYDAY) $(NOISY) --takes 4 --hours 4 --seed 1 --split train --out out/synthetic/head_everyday
 	$(PREPARE) $(VOICES) --hours 0.7 --seed 1 --split valid --out out/synthetic/head_valid
-	$(PREPARE) $(RECORDED) --hours 0.4 --seed 1 --split test --out out/synthetic/head_test
+	$(PREPARE) $(RECORDED) --hours 1.2 --seed 1 --split test --out out/synthetic/head_test
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo
 	$(BIN)/python -m lhg_jax.train --config configs/demo.py --workdir out/demo_voices \
 		--config.start.listener=out/demo/listener.safetensors \

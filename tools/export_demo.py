@@ -65,7 +65,7 @@ class Options:
     """Recordings that these clips were made of, to measure what the same people do another time."""
     speech_cache: Path = Path("out/synthetic/speech")
     """Folder of the recordings once analysed."""
-    limit: int = 60
+    limit: int = 400
     """How many of the clips, >= 1."""
     samples: int = 5
     """Listeners drawn for each, >= 1."""
