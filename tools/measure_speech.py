@@ -60,7 +60,7 @@ class Options:
     seconds: float = 12.0
     """Of each recording, at most."""
     samples: int = 5
-    """Seeds a recording, >= 1."""
+    """Seeds a recording, >= 1; four times as many for silence and the long clip."""
     minutes: float = 10.0
     """Of the long clip, a multiple of 3 and 1 more; 0: none."""
 
@@ -83,7 +83,7 @@ def main(options: Options) -> None:
     show("Another speaker or another seed", {"drawn": {"swap_ratio": swaps(model, heard)}})
     if options.minutes:
         wave = long_clip(waves, options.minutes)
-        show("A long clip", steadiness(model, hear(wave, (), encoder), options.samples))
+        show("A long clip", steadiness(model, hear(wave, (), encoder), 4 * options.samples))
 
 
 def long_clip(waves: Sequence[Wave], minutes: float) -> Wave:
