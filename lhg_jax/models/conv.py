@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from lhg_jax.models.folding import FoldedConv
 
-Convolution = nn.Conv | FoldedConv
+Convolution = nn.Conv | nn.Dense | FoldedConv
 
 
 def convolve(

@@ -124,7 +124,9 @@ def weight_gradients(d_hidden: Gates, before: States, w: Array, b: Array) -> tup
 
 def _forward(gates: Gates, w: Array, b: Array, h0: Array, mask: Array, *, keep: bool) -> tuple[Array, tuple]:
     """The last states, and (h,) or (h, r, z, n, u) of all steps."""
-    dtype, w_t = gates.dtype, jnp.swapaxes(w, 1, 2).astype(gates.dtype)
+    dtype = gates.dtype
+    # Directions are taken apart before the scan: XLA would copy the weights out of one array at every step.
+    w_t, b = tuple(jnp.swapaxes(w, 1, 2).astype(dtype)), tuple(b)
 
     def direction(h, gates_t, mask_t, w_t_d, b_d):
         new, saved = step(h, gates_t, w_t_d, b_d)
@@ -140,7 +142,7 @@ def _forward(gates: Gates, w: Array, b: Array, h0: Array, mask: Array, *, keep: 
 
 def _backward(dy: States, factors: Gates, z: States, w: Array, dlast: Array) -> tuple[States, Array]:
     """The reverse scan: the gradient of h' at every step, and that of the states before the first one."""
-    w = w.astype(dy.dtype)
+    w = tuple(w.astype(dy.dtype))  # before the scan, as in `_forward`
 
     def direction(dh, dy_t, factors_t, z_t, w_d):
         g = dh + dy_t.astype(dh.dtype)

@@ -86,7 +86,8 @@ def _forward(
     gates: Array, w: Array, b: Array, state0: State, mask: Array, *, keep: bool
 ) -> tuple[State, tuple]:
     """The last states, and (h,) or (h, c, i, f, g, o, tanh(c')) of all steps."""
-    dtype, w_t = gates.dtype, jnp.swapaxes(w, 1, 2).astype(gates.dtype)
+    dtype = gates.dtype
+    w_t, b = tuple(jnp.swapaxes(w, 1, 2).astype(dtype)), tuple(b)  # before the scan, as in `gru`
 
     def direction(state, gates_t, mask_t, w_t_d, b_d):
         new, saved = step(state, gates_t, w_t_d, b_d)
@@ -104,7 +105,7 @@ def _forward(
 
 def _backward(dy: Array, factors: list[Array], w: Array, dlast: State) -> tuple[Array, State]:
     """The reverse scan: gradients of the gates at every step, and of the states before the first one."""
-    w = w.astype(dy.dtype)
+    w = tuple(w.astype(dy.dtype))  # before the scan, as in `gru`
 
     def direction(dstate, dy_t, factors_t, w_d):
         dh, dc = dstate

@@ -157,6 +157,29 @@ def test_equals_plain_loop_in_value_and_gradient(stack_class, cell):
 
 
 @pytest.mark.parametrize("stack_class", STACKS)
+def test_no_step_copies_the_hidden_weights_out_of_one_array(stack_class):
+    """XLA:CPU did so at every step where both directions were taken apart inside the scan."""
+    stack = stack_class(7, 1)
+    variables, x, lengths = setup_stack(stack, [9, 5])
+    rows = stack.gates * stack.hidden
+    of_one = {(rows, stack.hidden), (stack.hidden, rows)}
+    jaxpr = jax.make_jaxpr(lambda v: gradients(stack.apply, v, x, lengths))(variables)
+    bodies = list(scans(jaxpr.jaxpr))
+    assert len(bodies) == 2
+    made = {v.aval.shape for body in bodies for eqn in body.eqns for v in eqn.outvars}
+    assert not made & of_one
+
+
+def scans(jaxpr):
+    """The bodies of all scans in a program."""
+    for eqn in jaxpr.eqns:
+        for value in eqn.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                yield from [inner] if eqn.primitive.name == "scan" else scans(inner)
+
+
+@pytest.mark.parametrize("stack_class", STACKS)
 def test_step_by_step_equals_whole_sequence(stack_class):
     stack = stack_class(4, 3, bidirectional=False)
     variables, x, lengths = setup_stack(stack, [9, 9])
