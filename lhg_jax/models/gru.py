@@ -126,7 +126,7 @@ def _forward(gates: Gates, w: Array, b: Array, h0: Array, mask: Array, *, keep: 
     """The last states, and (h,) or (h, r, z, n, u) of all steps."""
     dtype = gates.dtype
     # Directions are taken apart before the scan: XLA would copy the weights out of one array at every step.
-    w_t, b = tuple(jnp.swapaxes(w, 1, 2).astype(dtype)), tuple(b)
+    weights = tuple(jnp.swapaxes(w, 1, 2).astype(dtype)), tuple(b)
 
     def direction(h, gates_t, mask_t, w_t_d, b_d):
         new, saved = step(h, gates_t, w_t_d, b_d)
@@ -134,7 +134,7 @@ def _forward(gates: Gates, w: Array, b: Array, h0: Array, mask: Array, *, keep: 
         return h, tuple(x.astype(dtype) for x in ((h, *saved) if keep else (h,)))
 
     def body(h, inputs):
-        return tuple(zip(*map(direction, h, *inputs, w_t, b), strict=True))
+        return tuple(zip(*map(direction, h, *inputs, *weights), strict=True))
 
     last, outputs = lax.scan(body, tuple(h0), (tuple(gates), tuple(mask)))
     return jnp.stack(last), stacked(outputs)
@@ -142,7 +142,7 @@ def _forward(gates: Gates, w: Array, b: Array, h0: Array, mask: Array, *, keep: 
 
 def _backward(dy: States, factors: Gates, z: States, w: Array, dlast: Array) -> tuple[States, Array]:
     """The reverse scan: the gradient of h' at every step, and that of the states before the first one."""
-    w = tuple(w.astype(dy.dtype))  # before the scan, as in `_forward`
+    weights = tuple(w.astype(dy.dtype))  # before the scan, as in `_forward`
 
     def direction(dh, dy_t, factors_t, z_t, w_d):
         g = dh + dy_t.astype(dh.dtype)
@@ -150,7 +150,7 @@ def _backward(dy: States, factors: Gates, z: States, w: Array, dlast: Array) -> 
         return g * z_t.astype(g.dtype) + through_u, (g.astype(dy_t.dtype),)
 
     def body(dh, inputs):
-        return tuple(zip(*map(direction, dh, *inputs, w), strict=True))
+        return tuple(zip(*map(direction, dh, *inputs, weights), strict=True))
 
     # Only this pass scans backwards; the forward graph, which is what gets exported, never does.
     dh0, outputs = lax.scan(body, tuple(dlast), (tuple(dy), tuple(factors), tuple(z)), reverse=True)

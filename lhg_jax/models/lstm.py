@@ -87,7 +87,7 @@ def _forward(
 ) -> tuple[State, tuple]:
     """The last states, and (h,) or (h, c, i, f, g, o, tanh(c')) of all steps."""
     dtype = gates.dtype
-    w_t, b = tuple(jnp.swapaxes(w, 1, 2).astype(dtype)), tuple(b)  # before the scan, as in `gru`
+    weights = tuple(jnp.swapaxes(w, 1, 2).astype(dtype)), tuple(b)  # before the scan, as in `gru`
 
     def direction(state, gates_t, mask_t, w_t_d, b_d):
         new, saved = step(state, gates_t, w_t_d, b_d)
@@ -95,7 +95,7 @@ def _forward(
         return (h, c), tuple(x.astype(dtype) for x in ((h, c, *saved) if keep else (h,)))
 
     def body(states, inputs):
-        return tuple(zip(*map(direction, states, *inputs, w_t, b), strict=True))
+        return tuple(zip(*map(direction, states, *inputs, *weights), strict=True))
 
     start = tuple(zip(*state0, strict=True))  # one pair a direction
     last, outputs = lax.scan(body, start, (tuple(gates), tuple(mask)))
@@ -105,7 +105,7 @@ def _forward(
 
 def _backward(dy: Array, factors: list[Array], w: Array, dlast: State) -> tuple[Array, State]:
     """The reverse scan: gradients of the gates at every step, and of the states before the first one."""
-    w = tuple(w.astype(dy.dtype))  # before the scan, as in `gru`
+    weights = tuple(w.astype(dy.dtype))  # before the scan, as in `gru`
 
     def direction(dstate, dy_t, factors_t, w_d):
         dh, dc = dstate
@@ -116,7 +116,7 @@ def _backward(dy: Array, factors: list[Array], w: Array, dlast: State) -> tuple[
         return (dot(d_gates, w_d) + frozen * dh, dc * f), (d_gates.astype(dy_t.dtype),)
 
     def body(dstates, inputs):
-        return tuple(zip(*map(direction, dstates, *inputs, w), strict=True))
+        return tuple(zip(*map(direction, dstates, *inputs, weights), strict=True))
 
     of_directions = tuple(zip(*factors, strict=True))
     start = tuple(zip(*dlast, strict=True))
