@@ -2,7 +2,7 @@
 
 Whoever smiles least in a training set still smiles, so a flow head cannot be asked for none: asked for the
 least, the demo's drew nearly as wide smiles as ever (docs/benchmarks.md). What is wanted less of is drawn and
-then taken out. More of it takes another listener: `ListenerStyle.scaled`.
+then taken out. More of it takes another listener: `ListenerStyle.with_more`.
 """
 
 from collections.abc import Callable, Mapping

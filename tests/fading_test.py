@@ -18,7 +18,7 @@ BLINKS = np.arange(40, FRAMES - 40, 75)  # frames
 
 
 def listener(seed: int = 0) -> np.ndarray:
-    """Ten seconds' sway, nods of six degrees, smiles, blinks, and a brow that goes up and down."""
+    """Sway every ten seconds, nods of six degrees, smiles, blinks, and a brow that goes up and down."""
     rng, t = np.random.default_rng(seed), np.arange(FRAMES) / 30
     values = np.zeros((FRAMES, LANDMARK.size))
     nod = np.sin(2 * np.pi * 2 * t) * (t % 6 < 1)
