@@ -17,7 +17,7 @@ FLOORS = (
     ("motion", "contract", "weights", "config_files"),
     ("features", "face_model", "moving_anchor", "media", "outputs"),
     ("liveportrait", "styles", "batch", "bridges"),
-    ("speech", "faces", "models", "losses", "restore", "windowed_inference", "live_link"),
+    ("speech", "faces", "models", "losses", "restore", "fading", "windowed_inference", "live_link"),
     ("render", "config", "generative", "streamed_inference"),
     ("data", "listener_checkpoint"),
     ("simulator", "draw_options"),
